@@ -1,0 +1,70 @@
+# Two commands do all: `make course` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+STAMPS := _build/stamps
+
+LIBRARY := $(shell find bnlib -name '*.py')
+CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* _static/*)
+SETS := $(wildcard solutions/*.md)
+GRADER := $(wildcard grading/*.py) nbgrader_config.py
+CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help course book exercises grades test lint format serve lab clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+course: book exercises grades ## Build the book, the student notebooks, and grade the sample class
+	@echo
+	@echo "The book:          _build/html/index.html   (or: make serve)"
+	@echo "Student notebooks: exercises/               (or: make lab)"
+	@echo "Graded class:      _build/nbgrader/         (feedback in _build/nbgrader/feedback)"
+
+book: $(STAMPS)/book ## Build the HTML book into _build/html
+exercises: $(STAMPS)/exercises ## Generate the student notebooks into exercises/
+grades: $(STAMPS)/grades ## Autograde the sample class and print its grades
+	@$(BIN)/python -m grading table
+
+test: book $(STAMPS)/exercises ## Run all tests
+	@echo "Running the tests ..."
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(STAMPS)/install ## Check style (ruff)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(STAMPS)/install ## Format the code (ruff)
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+serve: book ## Serve the book on localhost (PORT=8000)
+	@echo "The book is on http://localhost:$(PORT) (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lab: $(STAMPS)/install ## Open the student notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir exercises
+
+clean: ## Remove everything generated but the student notebooks
+	rm -rf .venv _build
+
+$(STAMPS)/install: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null \
+	  || { echo "The course needs Python 3.11 or newer; '$(PYTHON)' is" \
+	       "$$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing pinned packages into .venv (a minute or two after the download) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@mkdir -p $(@D) && touch $@
+
+# A cell's cached output is stale when the library or a package changes.
+$(STAMPS)/library: $(STAMPS)/install $(LIBRARY)
+	@rm -rf _build/.jupyter_cache _build/.doctrees _build/html
+	@touch $@
+
+$(STAMPS)/book: $(STAMPS)/library $(STAMPS)/exercises $(CHAPTERS)
+	@echo "Building the book (changed chapters execute; about two minutes from nothing) ..."
+	@$(BIN)/jupyter-book build . -W --keep-going -n -q
+	@touch $@

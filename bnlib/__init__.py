@@ -1,0 +1,50 @@
+"""Batch normalisation and its relatives: one formula each, forward and backward.
+
+Every function takes NumPy arrays or CuPy arrays and returns the same kind. Importing
+this package imports NumPy and nothing else. Layers with state are in `bnlib.nn`, the
+checks of the problem sets in `bnlib.check`.
+"""
+
+from bnlib._formula import Cache
+from bnlib.batch import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_inference,
+    batch_norm_inference_backward,
+    update_running,
+)
+from bnlib.fold import fold_batch_norm
+from bnlib.ghost import ghost_batch_norm, ghost_batch_norm_backward
+from bnlib.group import group_norm, group_norm_backward
+from bnlib.instance import instance_norm, instance_norm_backward
+from bnlib.layer import layer_norm, layer_norm_backward
+from bnlib.moments import merge_moments
+from bnlib.renorm import batch_renorm, batch_renorm_backward
+from bnlib.rms import rms_norm, rms_norm_backward
+from bnlib.weight import WeightNormCache, weight_norm, weight_norm_backward
+
+__all__ = [
+    "Cache",
+    "WeightNormCache",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_inference",
+    "batch_norm_inference_backward",
+    "batch_renorm",
+    "batch_renorm_backward",
+    "fold_batch_norm",
+    "ghost_batch_norm",
+    "ghost_batch_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "merge_moments",
+    "rms_norm",
+    "rms_norm_backward",
+    "update_running",
+    "weight_norm",
+    "weight_norm_backward",
+]

@@ -1,0 +1,414 @@
+"""Layers with state: the functions of bnlib behind PyTorch's names.
+
+Each layer has the parameters, buffers, names and shapes of its PyTorch namesake, so that
+a trained network moves over and back::
+
+    layer.load_state_dict(module.state_dict())
+    module.load_state_dict(
+        {name: torch.as_tensor(value) for name, value in layer.state_dict().items()}
+    )
+
+But: no graph. `forward` remembers what `backward` needs, `backward` returns the gradient
+of the input and puts those of the parameters in `grads`.
+"""
+
+from functools import partial
+
+import numpy as np
+
+import bnlib
+from bnlib._arguments import check_integer, check_number
+
+
+class Layer:
+    """What all layers share: a mode, parameters by name, forward and backward.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train` and `eval`.
+    grads : dict of str to array
+        Gradients of the parameters after `backward`, by name.
+    """
+
+    names = ("weight", "bias")
+    """Names of the arrays in the state, in PyTorch's order."""
+
+    def __init__(self):
+        self.training = True
+        self.grads = {}
+        self._pull_back = None
+
+    def train(self, mode=True):
+        """Set training mode (or evaluation mode, with False) and return the layer."""
+        self.training = bool(mode)
+        return self
+
+    def eval(self):
+        """Set evaluation mode and return the layer."""
+        return self.train(False)
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def forward(self, x):
+        """Return the output for x, an array of the parameters' library."""
+        raise NotImplementedError
+
+    def backward(self, dy):
+        """Return dx for the last `forward`, and put parameter gradients in `grads`.
+
+        Parameters
+        ----------
+        dy : array
+            Gradient of the loss with respect to the last output.
+
+        Returns
+        -------
+        dx : array
+            Shape and dtype of the last input.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        """
+        if self._pull_back is None:
+            raise RuntimeError("backward was called before forward; call forward first")
+        dx, *grads = self._pull_back(dy)
+        named = zip(("weight", "bias"), grads, strict=False)
+        self.grads = {name: g for name, g in named if getattr(self, name) is not None}
+        return dx
+
+    def state_dict(self):
+        """Return copies of all parameters and buffers, by PyTorch's names."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state):
+        """Take over parameters and buffers.
+
+        Parameters
+        ----------
+        state : mapping of str to array or torch.Tensor
+            As from `state_dict`, of this layer or of its PyTorch namesake. Copied; the
+            dtypes are taken over too.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape differs; nothing is loaded then.
+        """
+        own = self._state()
+        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing or unknown:
+            raise ValueError(
+                f"state has names {sorted(state)}; expected {sorted(own)} for this "
+                f"{type(self).__name__}"
+            )
+        loaded = {name: _array(state[name]) for name in own}
+        for name, array in loaded.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"state[{name!r}] has shape {tuple(array.shape)}; "
+                    f"expected {own[name].shape}"
+                )
+        for name, array in loaded.items():
+            setattr(self, name, array)
+
+    def _state(self):
+        arrays = {name: getattr(self, name) for name in self.names}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+class BatchNorm(Layer):
+    """Batch norm for any number of dimensions, as `torch.nn.BatchNorm1d`, `2d` and `3d`.
+
+    Training normalises by the batch and moves the running statistics; evaluation uses
+    them. The variance stored is the unbiased one.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels, C.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        Weight of the *new* value in the running statistics; None averages all batches
+        equally.
+    affine : bool
+        Whether there are `weight` (gamma) and `bias` (beta), of shape (C,).
+    track_running_stats : bool
+        Whether there are `running_mean`, `running_var` of shape (C,) and
+        `num_batches_tracked` of shape (). Without them evaluation too uses the batch.
+    axis : int
+        The channel axis; PyTorch knows only 1.
+    dtype : dtype
+        Of the parameters and buffers.
+    """
+
+    names = (
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    )
+
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        *,
+        axis=1,
+        dtype=np.float32,
+    ):
+        super().__init__()
+        shape = (check_integer("num_features", num_features, minimum=1),)
+        if momentum is not None:
+            check_number("momentum", momentum, minimum=0.0, maximum=1.0)
+        self.eps, self.momentum, self.axis = eps, momentum, axis
+        self.weight, self.bias = _affine(shape, affine, affine, dtype)
+        self.running_mean = np.zeros(shape, dtype) if track_running_stats else None
+        self.running_var = np.ones(shape, dtype) if track_running_stats else None
+        self.num_batches_tracked = np.array(0) if track_running_stats else None
+
+    def forward(self, x):
+        """Return the normalised input; in training also move the running statistics.
+
+        Parameters
+        ----------
+        x : array
+            Input with C channels on the layer's axis.
+
+        Returns
+        -------
+        y : array
+            Shape and dtype of x.
+        """
+        options = {"axis": self.axis, "eps": self.eps}
+        if not self.training and self.running_mean is not None:
+            running = (self.running_mean, self.running_var)
+            self._pull_back = partial(
+                bnlib.batch_norm_inference_backward,
+                x=x,
+                gamma=self.weight,
+                running_mean=self.running_mean,
+                running_var=self.running_var,
+                **options,
+            )
+            return bnlib.batch_norm_inference(
+                x, self.weight, self.bias, *running, **options
+            )
+        y, cache = bnlib.batch_norm(x, self.weight, self.bias, **options)
+        if self.training and self.running_mean is not None:
+            self._track(cache)
+        self._pull_back = partial(bnlib.batch_norm_backward, cache=cache)
+        return y
+
+    def _track(self, cache):
+        batches = self.num_batches_tracked + 1
+        momentum = 1 / int(batches) if self.momentum is None else self.momentum
+        self.running_mean, self.running_var = bnlib.update_running(
+            self.running_mean, self.running_var, cache, momentum=momentum
+        )
+        self.num_batches_tracked = _array(batches)
+
+
+class LayerNorm(Layer):
+    """Layer norm over the last axes, as `torch.nn.LayerNorm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        Shape of the axes to normalise over, the last ones of the input.
+    eps : float
+        Added to the variance.
+    elementwise_affine, bias : bool
+        Whether there are `weight` and `bias`, both of `normalized_shape`.
+    dtype : dtype
+        Of the parameters.
+    """
+
+    def __init__(
+        self,
+        normalized_shape,
+        eps=1e-5,
+        elementwise_affine=True,
+        bias=True,
+        *,
+        dtype=np.float32,
+    ):
+        super().__init__()
+        self.normalized_shape = _shape(normalized_shape)
+        self.eps = eps
+        self.weight, self.bias = _affine(
+            self.normalized_shape,
+            elementwise_affine,
+            elementwise_affine and bias,
+            dtype,
+        )
+
+    def forward(self, x):
+        """Return x normalised over its last axes; shape and dtype of x."""
+        _check_trailing(x, self.normalized_shape)
+        y, cache = bnlib.layer_norm(
+            x, self.weight, self.bias, axis=-len(self.normalized_shape), eps=self.eps
+        )
+        self._pull_back = partial(bnlib.layer_norm_backward, cache=cache)
+        return y
+
+
+class RMSNorm(Layer):
+    """RMS norm over the last axes, as `torch.nn.RMSNorm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        Shape of the axes to normalise over, the last ones of the input.
+    eps : float or None
+        Added to the mean square; None means the machine epsilon of the dtype in which
+        the input is computed (float32 for float16), as in PyTorch.
+    elementwise_affine : bool
+        Whether there is a `weight` of `normalized_shape`.
+    dtype : dtype
+        Of the parameter.
+    """
+
+    names = ("weight",)
+
+    def __init__(
+        self, normalized_shape, eps=None, elementwise_affine=True, *, dtype=np.float32
+    ):
+        super().__init__()
+        self.normalized_shape = _shape(normalized_shape)
+        self.eps = eps
+        self.weight, _ = _affine(
+            self.normalized_shape, elementwise_affine, False, dtype
+        )
+
+    def forward(self, x):
+        """Return x divided by its root mean square; shape and dtype of x."""
+        _check_trailing(x, self.normalized_shape)
+        eps = _machine_epsilon(x) if self.eps is None else self.eps
+        y, cache = bnlib.rms_norm(
+            x, self.weight, axis=-len(self.normalized_shape), eps=eps
+        )
+        self._pull_back = partial(bnlib.rms_norm_backward, cache=cache)
+        return y
+
+
+class GroupNorm(Layer):
+    """Group norm, as `torch.nn.GroupNorm`.
+
+    Parameters
+    ----------
+    num_groups : int
+        Number of groups, a divisor of num_channels.
+    num_channels : int
+        Number of channels, C, on axis 1.
+    eps : float
+        Added to the variance.
+    affine : bool
+        Whether there are `weight` and `bias`, of shape (C,).
+    dtype : dtype
+        Of the parameters.
+    """
+
+    def __init__(
+        self, num_groups, num_channels, eps=1e-5, affine=True, *, dtype=np.float32
+    ):
+        super().__init__()
+        groups = check_integer("num_groups", num_groups, minimum=1)
+        channels = check_integer("num_channels", num_channels, minimum=1)
+        if channels % groups:
+            raise ValueError(
+                f"num_groups is {groups}; expected a divisor of num_channels, {channels}"
+            )
+        self.num_groups, self.num_channels, self.eps = groups, channels, eps
+        self.weight, self.bias = _affine((channels,), affine, affine, dtype)
+
+    def forward(self, x):
+        """Return x normalised by group; shape and dtype of x."""
+        _check_channels(x, self.num_channels)
+        y, cache = bnlib.group_norm(
+            x, self.weight, self.bias, num_groups=self.num_groups, eps=self.eps
+        )
+        self._pull_back = partial(bnlib.group_norm_backward, cache=cache)
+        return y
+
+
+class InstanceNorm(Layer):
+    """Instance norm, as `torch.nn.InstanceNorm1d`, `2d` and `3d`.
+
+    But: no running statistics, which PyTorch offers and leaves off by default.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels, C, on axis 1.
+    eps : float
+        Added to the variance.
+    affine : bool
+        Whether there are `weight` and `bias`, of shape (C,); off, as in PyTorch.
+    dtype : dtype
+        Of the parameters.
+    """
+
+    def __init__(self, num_features, eps=1e-5, affine=False, *, dtype=np.float32):
+        super().__init__()
+        self.num_features = check_integer("num_features", num_features, minimum=1)
+        self.eps = eps
+        self.weight, self.bias = _affine((self.num_features,), affine, affine, dtype)
+
+    def forward(self, x):
+        """Return x normalised by sample and channel; shape and dtype of x."""
+        _check_channels(x, self.num_features)
+        y, cache = bnlib.instance_norm(x, self.weight, self.bias, eps=self.eps)
+        self._pull_back = partial(bnlib.instance_norm_backward, cache=cache)
+        return y
+
+
+def _affine(shape, weight, bias, dtype):
+    return (
+        np.ones(shape, dtype) if weight else None,
+        np.zeros(shape, dtype) if bias else None,
+    )
+
+
+def _shape(normalized_shape):
+    sizes = (
+        normalized_shape
+        if isinstance(normalized_shape, (tuple, list))
+        else (normalized_shape,)
+    )
+    if not sizes:
+        raise ValueError("normalized_shape is empty; expected at least one size")
+    return tuple(check_integer("normalized_shape", n, minimum=1) for n in sizes)
+
+
+def _check_trailing(x, expected):
+    shape = tuple(getattr(x, "shape", ()))
+    if shape[-len(expected) :] != expected:
+        raise ValueError(
+            f"x has shape {shape}; expected its last axes to be {expected}"
+        )
+
+
+def _check_channels(x, expected):
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) < 2 or shape[1] != expected:
+        raise ValueError(f"x has shape {shape}; expected {expected} channels on axis 1")
+
+
+def _machine_epsilon(x):
+    return float(np.finfo(np.float64 if x.dtype == np.float64 else np.float32).eps)
+
+
+def _array(value):
+    """Return a copy as an array: CuPy's stay CuPy's, tensors become NumPy's."""
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach().cpu().numpy()
+    return value.copy() if hasattr(value, "__array_namespace__") else np.array(value)
