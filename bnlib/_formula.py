@@ -103,9 +103,9 @@ def centre(xp, x, axes):
     """Return x minus its mean, and the mean, accurate however large the mean.
 
     A mean rounded to float32 is off by up to 6e-8 of itself: 6e-4 standard deviations
-    where mean/std is 1e4. But x minus that rounded mean is exact (Sterbenz's lemma: they
-    are within a factor of two of each other), so that taking the mean of the difference
-    and subtracting it once more removes the error.
+    where mean/std is 1e4. But x minus that rounded mean is exact (Sterbenz's lemma:
+    they are within a factor of two of each other), so that taking the mean of the
+    difference and subtracting it once more removes the error.
     """
     mean = xp.mean(x, axis=axes, keepdims=True)
     centred = x - mean

@@ -1,15 +1,15 @@
 """Layers with state: the functions of bnlib behind PyTorch's names.
 
-Each layer has the parameters, buffers, names and shapes of its PyTorch namesake, so that
-a trained network moves over and back::
+Each layer has the parameters, buffers, names and shapes of its PyTorch namesake, so
+that a trained network moves over and back::
 
     layer.load_state_dict(module.state_dict())
     module.load_state_dict(
         {name: torch.as_tensor(value) for name, value in layer.state_dict().items()}
     )
 
-But: no graph. `forward` remembers what `backward` needs, `backward` returns the gradient
-of the input and puts those of the parameters in `grads`.
+But: no graph. `forward` remembers what `backward` needs; `backward` returns the
+gradient of the input and puts those of the parameters in `grads`.
 """
 
 from functools import partial
@@ -49,6 +49,7 @@ class Layer:
         return self.train(False)
 
     def __call__(self, x):
+        """Return ``forward(x)``."""
         return self.forward(x)
 
     def forward(self, x):
@@ -121,7 +122,7 @@ class Layer:
 
 
 class BatchNorm(Layer):
-    """Batch norm for any number of dimensions, as `torch.nn.BatchNorm1d`, `2d` and `3d`.
+    """Batch norm for any number of dimensions, as `torch.nn.BatchNorm1d`, `2d`, `3d`.
 
     Training normalises by the batch and moves the running statistics; evaluation uses
     them. The variance stored is the unbiased one.
@@ -166,7 +167,8 @@ class BatchNorm(Layer):
         dtype=np.float32,
     ):
         super().__init__()
-        shape = (check_integer("num_features", num_features, minimum=1),)
+        self.num_features = check_integer("num_features", num_features, minimum=1)
+        shape = (self.num_features,)
         if momentum is not None:
             check_number("momentum", momentum, minimum=0.0, maximum=1.0)
         self.eps, self.momentum, self.axis = eps, momentum, axis
@@ -188,6 +190,7 @@ class BatchNorm(Layer):
         y : array
             Shape and dtype of x.
         """
+        _check_channels(x, self.num_features, self.axis)
         options = {"axis": self.axis, "eps": self.eps}
         if not self.training and self.running_mean is not None:
             running = (self.running_mean, self.running_var)
@@ -325,7 +328,8 @@ class GroupNorm(Layer):
         channels = check_integer("num_channels", num_channels, minimum=1)
         if channels % groups:
             raise ValueError(
-                f"num_groups is {groups}; expected a divisor of num_channels, {channels}"
+                f"num_groups is {groups}; expected a divisor of num_channels, "
+                f"{channels}"
             )
         self.num_groups, self.num_channels, self.eps = groups, channels, eps
         self.weight, self.bias = _affine((channels,), affine, affine, dtype)
@@ -397,10 +401,12 @@ def _check_trailing(x, expected):
         )
 
 
-def _check_channels(x, expected):
+def _check_channels(x, expected, axis=1):
     shape = tuple(getattr(x, "shape", ()))
-    if len(shape) < 2 or shape[1] != expected:
-        raise ValueError(f"x has shape {shape}; expected {expected} channels on axis 1")
+    if not -len(shape) <= axis < len(shape) or shape[axis] != expected:
+        raise ValueError(
+            f"x has shape {shape}; expected {expected} channels on axis {axis}"
+        )
 
 
 def _machine_epsilon(x):
