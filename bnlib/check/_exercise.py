@@ -1,0 +1,338 @@
+"""An exercise: a formula, inputs to try it on, and the mistakes people make.
+
+The formula is written once, with a keyword (a "knob") for each way of getting it wrong.
+Turned to nothing, it is the truth; turned, it is a wrong version, and a learner whose
+results equal those of a wrong version is told which one. Two knobs turned at once
+explain two mistakes at once.
+
+But: no sandbox here. The learner's function runs in this process.
+"""
+
+import copy
+import linecache
+import textwrap
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain, combinations
+
+import numpy as np
+
+BOOK = "chapters/{page}.html#sec-{section}"
+
+
+class CheckFailed(AssertionError):
+    """The learner's function is not right yet; the message says what to look at."""
+
+    def _render_traceback_(self):
+        # IPython shows these lines instead of a traceback through this file.
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input on which the learner's result is compared with the formula's.
+
+    Attributes
+    ----------
+    what : str
+        The input in a learner's words: "x of shape (6, 4), float32".
+    arguments : tuple
+        Positional arguments of the learner's function.
+    options : dict
+        Keyword arguments.
+    tolerance : float
+        Largest allowed difference, relative to the largest entry of the right result.
+    """
+
+    what: str
+    arguments: tuple
+    options: dict = field(default_factory=dict)
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A way to get the formula wrong.
+
+    Attributes
+    ----------
+    message : str
+        What the learner did, why it is wrong, and what is right: a few sentences.
+    knobs : dict
+        Keyword arguments that make the formula wrong in this way.
+    """
+
+    message: str
+    knobs: dict
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A check, to be called with the learner's function.
+
+    Attributes
+    ----------
+    name : str
+        Name of the function or class that the learner writes.
+    outputs : tuple of str
+        Names of what it returns, in order.
+    formula : callable
+        ``formula(*arguments, **options, **knobs)`` returns the outputs as float64
+        arrays, in a tuple.
+    cases : callable
+        ``cases(rng)`` returns a list of `Case`.
+    mistakes : tuple of Mistake
+        Likeliest first.
+    section : str
+        Label of the section of the book that explains it: "forward-training".
+    examine : tuple of str
+        Outputs in the order in which to put them right (statistics before y); by
+        default as returned.
+    run : callable, optional
+        ``run(learner, *arguments, **options)`` where a plain call will not do (a class
+        to instantiate and step).
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    formula: Callable
+    cases: Callable
+    mistakes: tuple[Mistake, ...]
+    section: str
+    examine: tuple[str, ...] = ()
+    run: Callable | None = None
+
+    def __call__(self, learner, *, seed=0):
+        """Check the learner's function.
+
+        Parameters
+        ----------
+        learner : callable
+            What the learner wrote.
+        seed : int
+            Seed of the inputs.
+
+        Raises
+        ------
+        CheckFailed
+            With a message for the learner.
+        """
+        cases = self.cases(np.random.default_rng(seed))
+        results = [self._observe(learner, case) for case in cases]
+        for output in self.examine or self.outputs:
+            self._examine(self.outputs.index(output), cases, results)
+        print(f"✓ {self.name}: right on {len(cases)} inputs")
+
+    def _observe(self, learner, case):
+        """Run the learner's function; return its outputs, or the exception it raised.
+
+        Raises CheckFailed for what no comparison of numbers is needed to see.
+        """
+        arguments = copy.deepcopy(case.arguments)
+        run = self.run or (lambda f, *args, **options: f(*args, **options))
+        try:
+            result = run(learner, *arguments, **case.options)
+        except NotImplementedError:
+            raise CheckFailed(f"{self.name}: still to be written.") from None
+        except Exception as error:
+            return error
+        if _changed(arguments, case.arguments):
+            raise self._failure(
+                f"It changes its input in place (on {case.what}). The caller still "
+                "needs that array: in training, the backward pass reads x again. "
+                "Write `x = x - mean`, which makes a new array, not `x -= mean`."
+            )
+        return self._unpack(result, case)
+
+    def _unpack(self, result, case):
+        names = ", ".join(self.outputs)
+        if result is None:
+            raise self._failure(
+                f"It returns None; expected {names}. Is the `return` missing?"
+            )
+        if len(self.outputs) == 1 and not isinstance(result, tuple):
+            result = (result,)
+        if not isinstance(result, tuple | list) or len(result) != len(self.outputs):
+            got = (
+                f"{len(result)} values"
+                if isinstance(result, tuple | list)
+                else f"one {type(result).__name__}"
+            )
+            raise self._failure(
+                f"It returns {got}; expected {len(self.outputs)}: {names}."
+            )
+        return tuple(
+            self._as_array(*pair, case)
+            for pair in zip(self.outputs, result, strict=True)
+        )
+
+    def _as_array(self, name, value, case):
+        if hasattr(value, "detach"):  # a torch tensor
+            value = value.detach().cpu().numpy()
+        try:
+            return np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise self._failure(
+                f"{name} is a {type(value).__name__}; expected an array of numbers "
+                f"(on {case.what})."
+            ) from None
+
+    def _examine(self, k, cases, results):
+        """Raise CheckFailed if output k is wrong in any case."""
+        for case, result in zip(cases, results, strict=True):
+            truth = self._formula(case, {})[k]
+            if not _agree(_part(result, k), truth, case.tolerance):
+                reason = self._explain(k, cases, results) or self._describe(
+                    self.outputs[k], _part(result, k), truth, case
+                )
+                cause = result if isinstance(result, Exception) else None
+                raise self._failure(reason) from cause
+
+    def _explain(self, k, cases, results):
+        """Return the messages of the one or two mistakes that give these results."""
+        alone = ((mistake,) for mistake in self.mistakes)
+        pairs = (
+            pair
+            for pair in combinations(self.mistakes, 2)
+            if not pair[0].knobs.keys() & pair[1].knobs.keys()
+        )
+        for mistakes in chain(alone, pairs):
+            knobs = {name: v for m in mistakes for name, v in m.knobs.items()}
+            if self._matches(k, knobs, cases, results):
+                messages = [m.message for m in mistakes]
+                return (
+                    messages[0]
+                    if len(messages) == 1
+                    else "Two things. First: {} Second: {}".format(*messages)
+                )
+        return None
+
+    def _matches(self, k, knobs, cases, results):
+        """Whether a wrong version gives the learner's output k, and not the truth."""
+        differs = False
+        for case, result in zip(cases, results, strict=True):
+            wrong = _part(self._formula(case, knobs), k)
+            got = _part(result, k)
+            if isinstance(wrong, Exception) or isinstance(got, Exception):
+                if type(wrong) is not type(got):
+                    return False
+                differs = True
+                continue
+            if not _agree(got, wrong, case.tolerance):
+                return False
+            truth = self._formula(case, {})[k]
+            differs = differs or not _agree(wrong, truth, case.tolerance)
+        return differs
+
+    def _formula(self, case, knobs):
+        arguments = copy.deepcopy(case.arguments)
+        with np.errstate(all="ignore"):
+            try:
+                return self.formula(*arguments, **case.options, **knobs)
+            except Exception as error:
+                if not knobs:
+                    raise
+                return error
+
+    def _describe(self, name, got, want, case):
+        """Say what can be said of a result that no known mistake explains."""
+        if isinstance(got, Exception):
+            return f"It raises {type(got).__name__} on {case.what}: {got}{_where(got)}"
+        if got.shape != want.shape:
+            return (
+                f"{name} has shape {got.shape} on {case.what}; expected {want.shape}."
+                f"{_shape_hint(got.shape, want.shape)}"
+            )
+        if not np.isfinite(got).all():
+            bad = _first(~np.isfinite(got))
+            return (
+                f"{name} holds {got[bad]} on {case.what}, first at {_at(bad)}; "
+                f"expected {want[bad]:.6g}. Is there a division by zero, a square root "
+                "of a negative number, or an overflow?"
+            )
+        wrong = ~(np.abs(got - want) <= case.tolerance * _scale(want))
+        bad = _first(wrong)
+        text = (
+            f"{name} is wrong on {case.what}, in {wrong.sum()} of {wrong.size} "
+            f"entries: first at {_at(bad)}, where it is {got[bad]:.6g}; "
+            f"expected {want[bad]:.6g}."
+        )
+        ratio = _constant_ratio(got, want)
+        if ratio is not None:
+            text += f" Everywhere it is {ratio:.4g} times the right value."
+        return text
+
+    def _failure(self, reason):
+        page = self.section.partition("-")[0]
+        link = BOOK.format(page=page, section=self.section)
+        lines = [
+            textwrap.fill(line, 84, initial_indent="  ", subsequent_indent="  ")
+            for line in (*reason.splitlines(), f"Explained in {link}")
+        ]
+        return CheckFailed("\n".join([f"✗ {self.name}", *lines]))
+
+
+def _part(result, k):
+    return result if isinstance(result, Exception) else result[k]
+
+
+def _scale(want):
+    return np.max(np.abs(want), initial=np.finfo(np.float32).tiny)
+
+
+def _agree(got, want, tolerance):
+    """Whether shapes are equal and entries close.
+
+    NaN and infinity agree with their own; exceptions with nothing.
+    """
+    if isinstance(got, Exception) or got.shape != want.shape:
+        return False
+    finite = np.isfinite(want)
+    if not np.array_equal(got[~finite], want[~finite], equal_nan=True):
+        return False
+    got, want = got[finite], want[finite]
+    return bool(np.all(np.abs(got - want) <= tolerance * _scale(want)))
+
+
+def _changed(after, before):
+    return any(
+        not np.array_equal(a, b, equal_nan=True)
+        for a, b in zip(after, before, strict=True)
+        if isinstance(b, np.ndarray)
+    )
+
+
+def _first(mask):
+    return tuple(int(i) for i in np.argwhere(mask)[0])
+
+
+def _at(index):
+    return f"[{', '.join(map(str, index))}]" if index else "its only entry"
+
+
+def _constant_ratio(got, want):
+    """Return the factor between two arrays where there is one that is not 1."""
+    large = np.abs(want) > 1e-3 * _scale(want)
+    if large.sum() < 2:
+        return None
+    ratios = got[large] / want[large]
+    return ratios[0] if np.allclose(ratios, ratios[0], rtol=1e-4, atol=0) else None
+
+
+def _shape_hint(got, want):
+    if got != want and tuple(n for n in got if n != 1) == want:
+        return (
+            " The axes of length 1 are left over from `keepdims=True`; take them off"
+            " with `.reshape` or `[0]`, or leave `keepdims` out."
+        )
+    return ""
+
+
+def _where(error):
+    """Return the learner's own line that raised, if the source is known."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename != __file__ and "site-packages" not in frame.filename:
+            source = linecache.getline(frame.filename, frame.lineno).strip()
+            return f"\nin line {frame.lineno}: {source}" if source else ""
+    return ""
