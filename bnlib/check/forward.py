@@ -3,20 +3,7 @@
 import numpy as np
 
 from bnlib.check._exercise import Case, Exercise, Mistake
-
-
-def _batch(rng, shape, *, dtype=np.float64, mean=0.0, std=1.0, axis=-1):
-    """Draw x, gamma (of both signs) and beta; each channel has its mean and scale."""
-    channels = shape[axis]
-    along = [1] * len(shape)
-    along[axis] = channels
-    means = mean + rng.normal(size=channels)
-    stds = std * rng.uniform(0.5, 2.0, size=channels)
-    x = means.reshape(along) + stds.reshape(along) * rng.normal(size=shape)
-    gamma = rng.uniform(0.5, 2.0, size=channels)
-    gamma *= np.where(np.arange(channels) % 2, -1, 1)
-    beta = rng.normal(size=channels)
-    return x.astype(dtype), gamma.astype(dtype), beta.astype(dtype)
+from bnlib.check._inputs import draw_batch
 
 
 def _train(
@@ -85,13 +72,13 @@ def _train_cases(rng):
         (64, 3, np.float32, 1e3, 1.0, 1e-3),  # the mean's rounding alone costs 6e-5
     ):
         what = f"x of shape ({n}, {d}), {np.dtype(dtype).name}, mean about {mean:g}"
-        arguments = _batch(rng, (n, d), dtype=dtype, mean=mean, std=std)
+        arguments = draw_batch(rng, (n, d), dtype=dtype, mean=mean, std=std)
         cases.append(Case(what, arguments, {}, tolerance))
-    x, gamma, beta = _batch(rng, (8, 3))
+    x, gamma, beta = draw_batch(rng, (8, 3))
     cases.append(Case("eps = 0.1", (x, gamma, beta), {"eps": 0.1}))
     x[:, 1] = 2.0
     cases.append(Case("a feature that is constant", (x, gamma, beta)))
-    cases.append(Case("a batch of one", _batch(rng, (1, 4))))
+    cases.append(Case("a batch of one", draw_batch(rng, (1, 4))))
     return cases
 
 
