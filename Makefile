@@ -30,7 +30,7 @@ grades: $(STAMPS)/grades ## Autograde the sample class and print its grades
 
 test: book $(STAMPS)/exercises ## Run all tests
 	@echo "Running the tests ..."
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMPS)/install ## Check style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -67,4 +67,14 @@ $(STAMPS)/library: $(STAMPS)/install $(LIBRARY)
 $(STAMPS)/book: $(STAMPS)/library $(STAMPS)/exercises $(CHAPTERS)
 	@echo "Building the book (changed chapters execute; about two minutes from nothing) ..."
 	@$(BIN)/jupyter-book build . -W --keep-going -n -q
+	@touch $@
+
+$(STAMPS)/exercises: $(STAMPS)/install $(LIBRARY) $(SETS) $(GRADER)
+	@echo "Generating the student notebooks ..."
+	@$(BIN)/python -m grading exercises
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/grades: $(STAMPS)/exercises $(CLASS)
+	@echo "Grading the sample class (a second or two for each submission) ..."
+	@$(BIN)/python -m grading sample
 	@touch $@

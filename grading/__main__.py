@@ -1,0 +1,108 @@
+"""The command line: ``python -m grading``, in the course's folder."""
+
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from grading import CourseError
+
+app = typer.Typer(
+    help="Build, release and grade the problem sets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Sets = Annotated[list[str] | None, typer.Argument(help="Such as ps1; default: all.")]
+console = Console()
+
+
+@app.command()
+def exercises(sets: Sets = None) -> None:
+    """Write the learners' notebooks into exercises/."""
+    course = _open_course()
+    for problem_set in course.sets(sets or ()):
+        path = course.release(problem_set)
+        typer.echo(f"{problem_set.name}: {path.relative_to(course.folder)}")
+
+
+@app.command()
+def sample(sets: Sets = None) -> None:
+    """Grade the sample class and write its feedback."""
+    from grading.sample_class import read_class
+
+    course = _open_course()
+    chosen = {problem_set.name: problem_set for problem_set in course.sets(sets or ())}
+    everyone = read_class(Path("tests/sample_class"))
+    submissions = [s for s in everyone if s.set_name in chosen]
+    if not submissions:
+        raise CourseError("no submissions in tests/sample_class")
+
+    failures = []
+    start = monotonic()
+    silent = not console.is_terminal
+    with Progress(console=console, transient=True, disable=silent) as progress:
+        task = progress.add_task("Preparing", total=len(submissions))
+        course.receive(list(chosen.values()), submissions)
+        for submission in submissions:
+            name = f"{submission.set_name} {submission.student}"
+            progress.update(task, description=f"Grading {name}")
+            try:
+                course.grade(chosen[submission.set_name], submission.student)
+            except CourseError as error:
+                failures.append(error)
+            progress.advance(task)
+    typer.echo(f"Graded {len(submissions)} submissions in {monotonic() - start:.0f} s.")
+    for failure in failures:
+        typer.echo(f"Not graded: {failure}", err=True)
+
+
+@app.command()
+def table() -> None:
+    """Print the grades."""
+    from grading.table import read_grades
+
+    grades = read_grades(Path("_build/nbgrader"))
+    names = sorted({name for sets in grades.values() for name in sets})
+    view = Table("Student", title="Grades", title_justify="left")
+    for name in names:
+        most = max(s[name].max_points for s in grades.values() if name in s)
+        view.add_column(f"{name} / {most:g}", justify="right")
+    view.add_column("Remarks")
+    for student, sets in sorted(grades.items()):
+        points = [f"{sets[n].points:g}" if n in sets else "–" for n in names]
+        remarks = [
+            f"{n} {sets[n].status}" for n in names if n in sets and sets[n].status
+        ]
+        view.add_row(student, *points, ", ".join(remarks))
+    console.print(view)
+
+
+def _open_course():
+    """Import nbgrader only now: it takes seconds, which `table` and --help save."""
+    try:
+        from grading.course import Course
+    except ModuleNotFoundError as error:
+        raise CourseError(
+            f"{error.name} is not installed; run: make install"
+        ) from error
+    if not Path("nbgrader_config.py").exists():
+        raise CourseError("no nbgrader_config.py here: run this in the course's folder")
+    return Course(Path.cwd())
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user is one line and exit status 1."""
+    try:
+        app(prog_name="python -m grading")
+    except CourseError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Run stock nbgrader on the course in a folder, in this process.
+
+The folder holds ``nbgrader_config.py``, ``solutions/`` and ``exercises/``; what
+nbgrader works on lies in ``_build/nbgrader`` beside them. Its log is a file there.
+"""
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps.baseapp import NbGrader
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.converters.base import BaseConverter, NbGraderException
+from nbgrader.utils import temp_attrs
+from traitlets.config import Config
+
+from grading import CourseError
+from grading.notebooks import ProblemSet, build, find_sets
+from grading.sample_class import Submission, fill
+
+SAMPLE = "(sample class)"  # the last name of its students in the gradebook
+
+
+class Course:
+    """The course in `folder`, as ``nbgrader_config.py`` there describes it.
+
+    Parameters
+    ----------
+    folder
+        Must be the current folder: nbgrader reads its configuration from there.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._app = NbGrader()
+        self._app.initialize([])
+        self.root = Path(self._app.coursedir.root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.log_file = self.root / "grading.log"
+        self.log_file.write_text("")
+        handler = logging.FileHandler(self.log_file)
+        handler.setLevel(logging.INFO)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._app.log_level = logging.INFO  # first: it sets up the log again
+        self._app.log.handlers = [handler]
+        self._app.log.propagate = False
+
+    def sets(self, names: Iterable[str] = ()) -> list[ProblemSet]:
+        """Return the problem sets of these `names`, or all."""
+        found = find_sets(self.folder / "solutions")
+        if not found:
+            raise CourseError("solutions/ holds no problem set (psN_name.md)")
+        names = list(names) or list(found)
+        for name in names:
+            if name not in found:
+                raise CourseError(
+                    f"no problem set {name!r} (there are: {', '.join(found)})"
+                )
+        return [found[name] for name in names]
+
+    def write_source(self, problem_set: ProblemSet) -> None:
+        """Build the source notebook, with nothing beside it.
+
+        nbgrader copies whatever lies beside it to learners.
+        """
+        notebook = build(problem_set.source)
+        folder = self.root / "source" / problem_set.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        nbformat.write(notebook, folder / f"{problem_set.notebook}.ipynb")
+
+    def release(self, problem_set: ProblemSet) -> Path:
+        """Write the learners' notebook into ``exercises/`` and return its path.
+
+        The gradebook is left alone: what learners get depends on the source only.
+        """
+        self.write_source(problem_set)
+        with tempfile.TemporaryDirectory(dir=self.root) as folder:
+            self._run(
+                GenerateAssignment,
+                problem_set,
+                release_directory=Path(folder).name,
+                GenerateAssignment={"no_database": True},
+                SaveCells={"enabled": False},
+            )
+            target = self.folder / "exercises" / problem_set.name
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(Path(folder) / problem_set.name, target)
+        return target / f"{problem_set.notebook}.ipynb"
+
+    def register(self, problem_set: ProblemSet) -> None:
+        """Release inside nbgrader's course and enter the set into its gradebook."""
+        self.write_source(problem_set)
+        self._run(GenerateAssignment, problem_set)
+
+    def receive(
+        self, problem_sets: list[ProblemSet], submissions: list[Submission]
+    ) -> None:
+        """Replace the sample class's work on these sets by these submissions.
+
+        Submissions of other students stay as they are.
+        """
+        with self._gradebook() as gradebook:
+            for student in list(gradebook.students):
+                if student.last_name == SAMPLE:
+                    for problem_set in problem_sets:
+                        self._forget(gradebook, problem_set.name, student.id)
+        for problem_set in problem_sets:
+            self.register(problem_set)
+        for submission in submissions:
+            [problem_set] = (s for s in problem_sets if s.name == submission.set_name)
+            name = f"{problem_set.notebook}.ipynb"
+            notebook = fill(self.root / "release" / problem_set.name / name, submission)
+            folder = self.root / "submitted" / submission.student / problem_set.name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            nbformat.write(notebook, folder / name)
+            with self._gradebook() as gradebook:
+                gradebook.update_or_create_student(submission.student, last_name=SAMPLE)
+
+    def grade(self, problem_set: ProblemSet, student: str) -> None:
+        """Grade a submission and write its feedback."""
+        self._run(Autograde, problem_set, student)
+        self._run(GenerateFeedback, problem_set, student)
+
+    def _forget(self, gradebook: Gradebook, set_name: str, student: str) -> None:
+        for step in ("submitted", "autograded", "feedback"):
+            shutil.rmtree(self.root / step / student / set_name, ignore_errors=True)
+        with contextlib.suppress(MissingEntry):
+            gradebook.remove_submission(set_name, student)
+        if not gradebook.find_student(student).submissions:
+            gradebook.remove_student(student)
+
+    def _gradebook(self) -> Gradebook:
+        return Gradebook(self._app.coursedir.db_url, self._app.coursedir.course_id)
+
+    def _run(
+        self,
+        converter: type[BaseConverter],
+        problem_set: ProblemSet,
+        student: str = "*",
+        release_directory: str = "release",
+        **options,
+    ) -> None:
+        """Run one of nbgrader's converters; its failure is a CourseError."""
+        selection = {
+            "assignment_id": problem_set.name,
+            "student_id": student,
+            "release_directory": release_directory,
+        }
+        with temp_attrs(self._app.coursedir, **selection):
+            run = converter(self._app.coursedir, parent=self._app, force=True)
+            run.update_config(Config(options))
+            try:
+                run.start()
+            except NbGraderException as error:
+                what = problem_set.name + (f" of {student}" if student != "*" else "")
+                raise CourseError(
+                    f"{what}: nbgrader failed, see {self.log_file}"
+                ) from error
