@@ -43,12 +43,16 @@ class Case:
         Keyword arguments.
     tolerance : float
         Largest allowed difference, relative to the largest entry of the right result.
+    hint : str
+        What to say besides if this is the first input that fails, and no known mistake
+        explains it.
     """
 
     what: str
     arguments: tuple
     options: dict = field(default_factory=dict)
     tolerance: float = 1e-9
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Exercise:
     run : callable, optional
         ``run(learner, *arguments, **options)`` where a plain call will not do (a class
         to instantiate and step).
+    changed : str
+        What to say to a learner whose function changes its input.
     """
 
     name: str
@@ -102,6 +108,10 @@ class Exercise:
     section: str
     examine: tuple[str, ...] = ()
     run: Callable | None = None
+    changed: str = (
+        "The caller still needs that array: in training, the backward pass reads x "
+        "again. Write `x = x - mean`, which makes a new array, not `x -= mean`."
+    )
 
     def __call__(self, learner, *, seed=0):
         """Check the learner's function.
@@ -139,9 +149,7 @@ class Exercise:
             return error
         if _changed(arguments, case.arguments):
             raise self._failure(
-                f"It changes its input in place (on {case.what}). The caller still "
-                "needs that array: in training, the backward pass reads x again. "
-                "Write `x = x - mean`, which makes a new array, not `x -= mean`."
+                f"It changes its input in place (on {case.what}). {self.changed}"
             )
         return self._unpack(result, case)
 
@@ -209,21 +217,29 @@ class Exercise:
         return None
 
     def _matches(self, k, knobs, cases, results):
-        """Whether a wrong version gives the learner's output k, and not the truth."""
-        differs = False
+        """Whether a wrong version gives the learner's output k, and not the truth.
+
+        An input on which only the learner's function raises says nothing, as long as
+        numbers agree elsewhere: code that gets the axes wrong may well raise where
+        there are other axes.
+        """
+        differs = both_raise = only_learner_raises = False
         for case, result in zip(cases, results, strict=True):
             wrong = _part(self._formula(case, knobs), k)
             got = _part(result, k)
-            if isinstance(wrong, Exception) or isinstance(got, Exception):
+            if isinstance(wrong, Exception):
                 if type(wrong) is not type(got):
                     return False
-                differs = True
+                both_raise = True
+                continue
+            if isinstance(got, Exception):
+                only_learner_raises = True
                 continue
             if not _agree(got, wrong, case.tolerance):
                 return False
             truth = self._formula(case, {})[k]
             differs = differs or not _agree(wrong, truth, case.tolerance)
-        return differs
+        return differs or (both_raise and not only_learner_raises)
 
     def _formula(self, case, knobs):
         arguments = copy.deepcopy(case.arguments)
@@ -258,10 +274,16 @@ class Exercise:
             f"entries: first at {_at(bad)}, where it is {got[bad]:.6g}; "
             f"expected {want[bad]:.6g}."
         )
+        off = np.max(np.abs(got - want)) / _scale(want)
         ratio = _constant_ratio(got, want)
-        if ratio is not None:
+        if off < 1e-5:
+            text += (
+                f" It is off by {off:.0e} of the largest entry only: is something "
+                "rounded to float32 on the way?"
+            )
+        elif ratio is not None:
             text += f" Everywhere it is {ratio:.4g} times the right value."
-        return text
+        return f"{text} {case.hint}".rstrip()
 
     def _failure(self, reason):
         page = self.section.partition("-")[0]
