@@ -18,7 +18,7 @@ c = get_config()  # noqa: F821 (nbgrader provides it)
 
 c.CourseDirectory.root = str(Path(__file__).resolve().parent / "_build" / "nbgrader")
 c.CourseDirectory.course_id = "batchnorm"
-c.Application.log_level = "WARN"
+c.Application.log_level = "ERROR"
 
 # nbgrader 0.9.6 is noisy with SQLAlchemy 2.1, as are kernels; neither matters here.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="nbgrader")
@@ -28,11 +28,6 @@ c.Execute.extra_arguments = ["--log-level=ERROR"]
 os.environ["PATH"] = os.pathsep.join(
     [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
 )
-
-c.ClearSolutions.code_stub = {
-    "python": '# Your code here\nraise NotImplementedError("not answered yet")'
-}
-c.ClearSolutions.text_stub = "*Your answer here.*"
 
 # A cell that runs longer is interrupted and fails; the cells after it still run, and
 # so do the other submissions.

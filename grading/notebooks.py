@@ -79,9 +79,6 @@ def build(path: Path) -> NotebookNode:
     except Exception as error:  # jupytext passes on whatever its parsers raise
         reason = " ".join(str(error).split())
         raise CourseError(f"{path}: not a MyST notebook: {reason}") from error
-    header = text.metadata.get("jupytext", {}).get("text_representation", {})
-    if header.get("format_name") != "myst":
-        raise CourseError(f"{path}: the jupytext header (format_name: myst) is missing")
 
     for position, cell in enumerate(text.cells, 1):
         try:
