@@ -51,7 +51,7 @@ clean: ## Remove everything generated but the student notebooks
 $(STAMPS)/install: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null \
 	  || { echo "The course needs Python 3.11 or newer; '$(PYTHON)' is" \
-	       "$$($(PYTHON) --version 2>&1 || echo missing). Try: make PYTHON=python3.12"; exit 1; }
+	       "$$($(PYTHON) --version 2>/dev/null || echo missing). Try: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "Python's venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing pinned packages into .venv (a minute or two after the download) ..."

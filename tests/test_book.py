@@ -1,0 +1,100 @@
+"""The built book: whole, and true to the rules of its chapters."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bnlib import check
+from bnlib.check import backward, forward
+
+ROOT = Path(__file__).parent.parent
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [c["file"] for part in TOC["parts"] for c in part["chapters"]]
+CHAPTERS = [
+    c["file"] for part in TOC["parts"] if part.get("numbered") for c in part["chapters"]
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    if not HTML.exists():
+        pytest.fail("the book is not built: run `make book`")
+
+
+def html(page):
+    return (HTML / f"{page}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["index", *PAGES])
+def test_every_page_is_built_whole(page):
+    text = html(page)
+    assert "Traceback (most recent call last)" not in text
+    assert "pasted-text" not in text or 'class="pasted-text"></' not in text
+    figures = re.findall(r"<img [^>]*_images/[^>]*>", text)
+    for figure in figures:
+        assert re.search(r'alt="[^"]{20,}"', figure), f"no alternative text: {figure}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_has_its_parts(chapter):
+    text = html(chapter)
+    for part in ("What you will be able to do", "Key points", "Check yourself"):
+        assert part in text, part
+    source = (ROOT / f"{chapter}.md").read_text()
+    assert "{cite:" in source
+    assert "{term}" in source
+    assert "{glue:" in source
+    assert text.count('<figure class="align-') >= 3
+
+
+@pytest.mark.parametrize("chapter", ["forward", "backward"])
+def test_a_chapter_links_its_problem_set(chapter):
+    assert re.search(rf'href="[^"]*ps\d_{chapter}\.ipynb"', html(f"chapters/{chapter}"))
+
+
+@pytest.mark.parametrize("quiz", sorted((ROOT / "chapters/quiz").glob("*.json")))
+def test_a_quiz_explains_every_wrong_answer(quiz):
+    questions = json.loads(quiz.read_text())
+    assert len(questions) >= 4
+    for question in questions:
+        answers = question["answers"]
+        assert any(a["correct"] for a in answers), question["question"]
+        for answer in answers:
+            if not answer["correct"]:
+                assert len(answer.get("feedback", "")) > 15, (question, answer)
+
+
+EXERCISES = [
+    exercise
+    for module in (forward, backward)
+    for exercise in vars(module).values()
+    if isinstance(exercise, check.Exercise)
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_a_checks_link_leads_to_a_section(exercise):
+    page = exercise.section.partition("-")[0]
+    assert f'id="sec-{exercise.section}"' in html(f"chapters/{page}")
+
+
+def test_the_book_holds_no_solution():
+    secrets = set()
+    for source in (ROOT / "solutions").glob("*.md"):
+        for block in re.findall(
+            r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END",
+            source.read_text(),
+            re.S,
+        ):
+            secrets |= {line.strip() for line in block.splitlines() if len(line) > 50}
+    assert secrets
+    for page in HTML.rglob("*.ipynb"):
+        text = page.read_text(encoding="utf-8")
+        assert "BEGIN SOLUTION" not in text
+        for secret in secrets:
+            assert json.dumps(secret)[1:-1] not in text, f"{page}: {secret}"
+    assert not list(HTML.rglob("*solutions*"))
