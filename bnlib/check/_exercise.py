@@ -9,16 +9,20 @@ But: no sandbox here. The learner's function runs in this process.
 """
 
 import copy
+import inspect
 import linecache
 import textwrap
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain, combinations
+from pathlib import Path
 
 import numpy as np
 
 BOOK = "chapters/{page}.html#sec-{section}"
+HERE = str(Path(__file__).parent)
 
 
 class CheckFailed(AssertionError):
@@ -142,16 +146,29 @@ class Exercise:
         arguments = copy.deepcopy(case.arguments)
         run = self.run or (lambda f, *args, **options: f(*args, **options))
         try:
-            result = run(learner, *arguments, **case.options)
-        except NotImplementedError:
-            raise CheckFailed(f"{self.name}: still to be written.") from None
+            # What NumPy would warn of, a check says in its own words.
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = run(learner, *arguments, **case.options)
+        except NotImplementedError as error:
+            raise CheckFailed(self._to_be_written(error)) from None
         except Exception as error:
             return error
-        if _changed(arguments, case.arguments):
-            raise self._failure(
-                f"It changes its input in place (on {case.what}). {self.changed}"
-            )
+        names = inspect.signature(self.formula).parameters
+        for name, after, before in zip(names, arguments, case.arguments, strict=False):
+            if _changed(after, before):
+                raise self._failure(
+                    f"It changes its input {name} in place (on {case.what}). "
+                    f"{self.changed}"
+                )
         return self._unpack(result, case)
+
+    def _to_be_written(self, error):
+        """Say what raised NotImplementedError: this exercise, or one that it calls."""
+        function = traceback.extract_tb(error.__traceback__)[-1].name
+        if function in (self.name, "__init__", "__call__", "<lambda>"):
+            return f"✗ {self.name}: still to be written."
+        return f"✗ {self.name} calls {function}, which is still to be written."
 
     def _unpack(self, result, case):
         names = ", ".join(self.outputs)
@@ -176,6 +193,11 @@ class Exercise:
         )
 
     def _as_array(self, name, value, case):
+        if value is None:
+            raise self._failure(
+                f"{name} is None (on {case.what}); expected an array. Is a `return` "
+                "missing?"
+            )
         if hasattr(value, "detach"):  # a torch tensor
             value = value.detach().cpu().numpy()
         try:
@@ -188,14 +210,23 @@ class Exercise:
 
     def _examine(self, k, cases, results):
         """Raise CheckFailed if output k is wrong in any case."""
+        wrong = []
         for case, result in zip(cases, results, strict=True):
-            truth = self._formula(case, {})[k]
-            if not _agree(_part(result, k), truth, case.tolerance):
-                reason = self._explain(k, cases, results) or self._describe(
-                    self.outputs[k], _part(result, k), truth, case
-                )
-                cause = result if isinstance(result, Exception) else None
-                raise self._failure(reason) from cause
+            truth, got = self._formula(case, {})[k], _part(result, k)
+            if not _agree(got, truth, case.tolerance):
+                wrong.append((case, got, truth))
+        if not wrong:
+            return
+        case, got, truth = wrong[0]
+        reason = self._explain(k, cases, results)
+        if reason is None:
+            reason = self._describe(self.outputs[k], got, truth, case)
+            right = len(cases) - len(wrong)
+            if right:
+                reason += f"\nIt is right on {right} of {len(cases)} inputs."
+            reason = f"{reason} {case.hint}".rstrip()
+        cause = got if isinstance(got, Exception) else None
+        raise self._failure(reason) from cause
 
     def _explain(self, k, cases, results):
         """Return the messages of the one or two mistakes that give these results."""
@@ -212,13 +243,14 @@ class Exercise:
                 return (
                     messages[0]
                     if len(messages) == 1
-                    else "Two things. First: {} Second: {}".format(*messages)
+                    else "Two things.\nFirst: {}\nSecond: {}".format(*messages)
                 )
         return None
 
     def _matches(self, k, knobs, cases, results):
         """Whether a wrong version gives the learner's output k, and not the truth.
 
+        Axes of length 1 do not count: they are a matter for `_describe`.
         An input on which only the learner's function raises says nothing, as long as
         numbers agree elsewhere: code that gets the axes wrong may well raise where
         there are other axes.
@@ -235,7 +267,7 @@ class Exercise:
             if isinstance(got, Exception):
                 only_learner_raises = True
                 continue
-            if not _agree(got, wrong, case.tolerance):
+            if not _agree(got.squeeze(), wrong.squeeze(), case.tolerance):
                 return False
             truth = self._formula(case, {})[k]
             differs = differs or not _agree(wrong, truth, case.tolerance)
@@ -283,13 +315,20 @@ class Exercise:
             )
         elif ratio is not None:
             text += f" Everywhere it is {ratio:.4g} times the right value."
-        return f"{text} {case.hint}".rstrip()
+        return text
 
     def _failure(self, reason):
         page = self.section.partition("-")[0]
         link = BOOK.format(page=page, section=self.section)
         lines = [
-            textwrap.fill(line, 84, initial_indent="  ", subsequent_indent="  ")
+            textwrap.fill(
+                line,
+                84,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
             for line in (*reason.splitlines(), f"Explained in {link}")
         ]
         return CheckFailed("\n".join([f"✗ {self.name}", *lines]))
@@ -318,10 +357,10 @@ def _agree(got, want, tolerance):
 
 
 def _changed(after, before):
-    return any(
-        not np.array_equal(a, b, equal_nan=True)
-        for a, b in zip(after, before, strict=True)
-        if isinstance(b, np.ndarray)
+    if isinstance(before, tuple | list):
+        return any(_changed(*pair) for pair in zip(after, before, strict=True))
+    return isinstance(before, np.ndarray) and not np.array_equal(
+        after, before, equal_nan=True
     )
 
 
@@ -354,7 +393,7 @@ def _shape_hint(got, want):
 def _where(error):
     """Return the learner's own line that raised, if the source is known."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename != __file__ and "site-packages" not in frame.filename:
+        if HERE not in frame.filename and "site-packages" not in frame.filename:
             source = linecache.getline(frame.filename, frame.lineno).strip()
             return f"\nin line {frame.lineno}: {source}" if source else ""
     return ""
