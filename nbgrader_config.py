@@ -1,7 +1,8 @@
 """Stock nbgrader's configuration: its commands run in this folder.
 
 nbgrader's course is ``_build/nbgrader``; ``python -m grading exercises`` puts the
-source notebooks there. Then, for example::
+source notebooks there. Then use the formgrader of a JupyterLab started in this folder,
+or, for example::
 
     nbgrader generate_assignment ps1
     nbgrader autograde ps1

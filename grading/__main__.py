@@ -56,7 +56,9 @@ def sample(sets: Sets = None) -> None:
             except CourseError as error:
                 failures.append(error)
             progress.advance(task)
-    typer.echo(f"Graded {len(submissions)} submissions in {monotonic() - start:.0f} s.")
+    graded = len(submissions) - len(failures)
+    seconds = monotonic() - start
+    typer.echo(f"Graded {graded} of {len(submissions)} submissions in {seconds:.0f} s.")
     for failure in failures:
         typer.echo(f"Not graded: {failure}", err=True)
 
@@ -67,7 +69,7 @@ def table() -> None:
     from grading.table import read_grades
 
     grades = read_grades(Path("_build/nbgrader"))
-    names = sorted({name for sets in grades.values() for name in sets})
+    names = sorted({n for sets in grades.values() for n in sets}, key=_numerically)
     view = Table("Student", title="Grades", title_justify="left")
     for name in names:
         most = max(s[name].max_points for s in grades.values() if name in s)
@@ -80,6 +82,10 @@ def table() -> None:
         ]
         view.add_row(student, *points, ", ".join(remarks))
     console.print(view)
+
+
+def _numerically(set_name: str) -> tuple[int, str]:
+    return len(set_name), set_name
 
 
 def _open_course():

@@ -89,8 +89,7 @@ class Course:
                 SaveCells={"enabled": False},
             )
             target = self.folder / "exercises" / problem_set.name
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(Path(folder) / problem_set.name, target)
+            shutil.copytree(Path(folder) / problem_set.name, target, dirs_exist_ok=True)
         return target / f"{problem_set.notebook}.ipynb"
 
     def register(self, problem_set: ProblemSet) -> None:

@@ -54,20 +54,17 @@ def points(course, student):
 # Stock nbgrader, a command at a time
 
 stock = pytest.mark.xdist_group("stock")
-TIMEOUT = 3
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """The tiny course with `ANSWERS` handed in and graded, all by stock commands."""
-    course = make_course(tmp_path_factory.mktemp("stock") / "course", TINY, TIMEOUT)
+    course = make_course(tmp_path_factory.mktemp("stock") / "course", TINY, timeout=3)
     run(course, "grading", "exercises")
     nbgrader(course, "generate_assignment", "ps1")
     for student, answer in ANSWERS.items():
         submit(course, student, answer)
-    start = time.monotonic()
     nbgrader(course, "autograde", "ps1")
-    course.joinpath("seconds").write_text(str(time.monotonic() - start))
     nbgrader(course, "generate_feedback", "ps1")
     nbgrader(course, "export", "--to", "grades.csv")
     return course
@@ -113,8 +110,6 @@ def test_a_loop_costs_one_timeout_for_each_check_that_meets_it(course):
         course / "_build/nbgrader/autograded/loops/ps1/ps1_tiny.ipynb"
     ).read_text()
     assert notebook.count('"ename": "CellTimeoutError"') == 1
-    # Besides the one timeout: starting nbgrader and five kernels.
-    assert TIMEOUT < float((course / "seconds").read_text()) < TIMEOUT + 25
 
 
 @stock
