@@ -33,9 +33,9 @@ def exercises(sets: Sets = None) -> None:
 @app.command()
 def sample(sets: Sets = None) -> None:
     """Grade the sample class and write its feedback."""
+    course = _open_course()
     from grading.sample_class import read_class
 
-    course = _open_course()
     chosen = {problem_set.name: problem_set for problem_set in course.sets(sets or ())}
     everyone = read_class(Path("tests/sample_class"))
     submissions = [s for s in everyone if s.set_name in chosen]
@@ -94,7 +94,7 @@ def _open_course():
         from grading.course import Course
     except ModuleNotFoundError as error:
         raise CourseError(
-            f"{error.name} is not installed; run: make install"
+            f"{error.name} is not installed; see README.md"
         ) from error
     if not Path("nbgrader_config.py").exists():
         raise CourseError("no nbgrader_config.py here: run this in the course's folder")
