@@ -93,9 +93,7 @@ def _open_course():
     try:
         from grading.course import Course
     except ModuleNotFoundError as error:
-        raise CourseError(
-            f"{error.name} is not installed; see README.md"
-        ) from error
+        raise CourseError(f"{error.name} is not installed; see README.md") from error
     if not Path("nbgrader_config.py").exists():
         raise CourseError("no nbgrader_config.py here: run this in the course's folder")
     return Course(Path.cwd())
