@@ -42,8 +42,10 @@ serve: book ## Serve the book on localhost (PORT=8000)
 	@echo "The book is on http://localhost:$(PORT) (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-lab: $(STAMPS)/install ## Open the student notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir exercises
+lab: $(STAMPS)/exercises ## Open a copy of the student notebooks (work/) in JupyterLab
+	@mkdir -p work && for set in exercises/*; do \
+	  test -e work/$$(basename $$set) || cp -R $$set work/; done
+	@$(BIN)/jupyter lab --notebook-dir work
 
 clean: ## Remove everything generated but the student notebooks
 	rm -rf .venv _build
