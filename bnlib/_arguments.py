@@ -17,7 +17,7 @@ def namespace(**arrays):
     Parameters
     ----------
     **arrays : array or None
-        Arguments of the public function, by name. None is skipped.
+        Arguments of the public function, by name. None is skipped, but for the first.
 
     Returns
     -------
@@ -30,13 +30,13 @@ def namespace(**arrays):
     TypeError
         If an argument is no array, or if two come from different libraries.
     """
-    found = {n: (a, _library(n, a)) for n, a in arrays.items() if a is not None}
-    (first, (array, xp)), *rest = found.items()
-    for name, (other, library) in rest:
-        if library is not xp:
+    (first, array), *rest = arrays.items()
+    xp = _library(first, array)
+    for name, other in rest:
+        if other is not None and _library(name, other) is not xp:
             raise TypeError(
-                f"{first} is a {_type_name(array)} but {name} is a "
-                f"{_type_name(other)}; all arrays must come from one library"
+                f"{first} is a {type_name(array)} but {name} is a "
+                f"{type_name(other)}; all arrays must come from one library"
             )
     return xp
 
@@ -51,12 +51,13 @@ def _library(name, array):
     if hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray):
         return array.__array_namespace__()
     raise TypeError(
-        f"{name} is a {_type_name(array)}; expected a NumPy or CuPy array "
+        f"{name} is a {type_name(array)}; expected a NumPy or CuPy array "
         "(np.asarray makes one)"
     )
 
 
-def _type_name(value):
+def type_name(value):
+    """Return the full name of a value's type, for an error."""
     kind = type(value)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return module + kind.__qualname__
@@ -139,11 +140,16 @@ def check_number(name, value, *, minimum, maximum=math.inf):
     return value
 
 
+def check_finite(name, value):
+    """Return a real argument as a float, finite and not negative."""
+    if isinstance(value, numbers.Real) and math.isinf(value):
+        raise ValueError(f"{name} is {value}; expected a finite number >= 0")
+    return check_number(name, value, minimum=0.0)
+
+
 def check_eps(eps):
     """Return eps as a float, finite and not negative."""
-    if isinstance(eps, numbers.Real) and math.isinf(eps):
-        raise ValueError(f"eps is {eps}; expected a finite number >= 0")
-    return check_number("eps", eps, minimum=0.0)
+    return check_finite("eps", eps)
 
 
 def check_parameter(xp, name, array, shape, meaning, dtype):

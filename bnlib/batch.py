@@ -12,7 +12,7 @@ from bnlib._arguments import (
     check_shape,
     namespace,
 )
-from bnlib._formula import Cache, IndexSet, backward, forward
+from bnlib._formula import IndexSet, backward, check_cache, forward, sum_over
 
 CHANNEL = "one value per channel (axis {} of x)"
 
@@ -204,7 +204,7 @@ def batch_norm_inference_backward(
     xp, wide, g, _, mean, inv_std, per_channel = _inference_terms(
         x, gamma, None, running_mean, running_var, axis, eps
     )
-    namespace(x=x, dy=dy)
+    namespace(dy=dy, x=x)
     accumulation_dtype(xp, "dy", dy)
     check_shape("dy", dy, x.shape, "the shape of x")
     dy = cast(xp, dy, wide.dtype)
@@ -213,11 +213,11 @@ def batch_norm_inference_backward(
     xhat = (wide - per_channel(mean)) * per_channel(inv_std)
     scale = inv_std if g is None else g * inv_std
     dx = cast(xp, dy * per_channel(scale), x.dtype)
-    dbeta = xp.sum(dy, axis=others)
+    dbeta = xp.reshape(sum_over(xp, dy, others), inv_std.shape)
     if gamma is None:
         return dx, None, dbeta
-    dgamma = cast(xp, xp.sum(dy * xhat, axis=others), gamma.dtype)
-    return dx, dgamma, cast(xp, dbeta, gamma.dtype)
+    dgamma = xp.reshape(sum_over(xp, dy * xhat, others), inv_std.shape)
+    return dx, cast(xp, dgamma, gamma.dtype), cast(xp, dbeta, gamma.dtype)
 
 
 def update_running(running_mean, running_var, cache, *, momentum=0.1, unbiased=True):
@@ -255,9 +255,7 @@ def update_running(running_mean, running_var, cache, *, momentum=0.1, unbiased=T
     ValueError
         If shapes do not fit, the momentum is not in [0, 1], or a value is not finite.
     """
-    sources = ("batch_norm", "batch_renorm", "ghost_batch_norm")
-    if not isinstance(cache, Cache) or cache.norm not in sources:
-        raise TypeError(f"cache is {cache!r}; expected one from bnlib.batch_norm")
+    check_cache(cache, "batch_norm", "batch_renorm", "ghost_batch_norm")
     xp = namespace(running_mean=running_mean, running_var=running_var, x=cache.x)
     momentum = check_number("momentum", momentum, minimum=0.0, maximum=1.0)
     channels = cache.mean.shape[-1]

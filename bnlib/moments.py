@@ -1,8 +1,15 @@
 """Merging the mean and variance of two sets without seeing their values again."""
 
-import math
+import numbers
 
-from bnlib._arguments import check_shape, namespace
+from bnlib._arguments import (
+    accumulation_dtype,
+    cast,
+    check_finite,
+    check_shape,
+    namespace,
+    type_name,
+)
 
 
 def merge_moments(a, b):
@@ -22,6 +29,7 @@ def merge_moments(a, b):
     a, b : tuple (mean, var, n)
         Mean and biased variance (divided by n), arrays of one shape or numbers, and the
         number of values behind them. A set with n = 0 adds nothing, whatever its mean.
+        Arrays narrower than float32 are merged in float32.
 
     Returns
     -------
@@ -33,7 +41,8 @@ def merge_moments(a, b):
     Raises
     ------
     TypeError
-        If array libraries are mixed, or an argument is not a triple.
+        If array libraries are mixed, an argument is not a triple, or its members are
+        neither numbers nor floating-point arrays.
     ValueError
         If shapes differ, a count is negative or not finite, or both are 0.
 
@@ -43,7 +52,9 @@ def merge_moments(a, b):
     sample variances*, COMPSTAT 1982.
     """
     (mean_a, var_a, n_a), (mean_b, var_b, n_b) = _triple("a", a), _triple("b", b)
-    _check_arrays(mean_a=mean_a, var_a=var_a, mean_b=mean_b, var_b=var_b)
+    mean_a, var_a, mean_b, var_b = _widen(
+        mean_a=mean_a, var_a=var_a, mean_b=mean_b, var_b=var_b
+    )
     n = n_a + n_b
     if n == 0:
         raise ValueError("n_a and n_b are both 0; expected at least one value")
@@ -59,22 +70,21 @@ def _triple(name, moments):
     try:
         mean, var, n = moments
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {moments!r}; expected (mean, var, n)") from None
-    try:
-        n = n.item() if hasattr(n, "item") else n
-        valid = math.isfinite(n) and n >= 0
-    except TypeError:
-        raise TypeError(f"n_{name} is {n!r}; expected a number of values") from None
-    if not valid:
-        raise ValueError(f"n_{name} is {n}; expected a finite number >= 0")
+        raise TypeError(
+            f"{name} is a {type_name(moments)}; expected a tuple (mean, var, n)"
+        ) from None
+    n = n.item() if getattr(n, "ndim", None) == 0 else n
+    check_finite(f"n_{name}", n)
     return mean, var, n
 
 
-def _check_arrays(**arrays):
-    """Check that all are numbers, or arrays of one library and shape."""
-    arrays = {k: v for k, v in arrays.items() if getattr(v, "ndim", 0) > 0}
+def _widen(**values):
+    """Return numbers as they are, and arrays, of one library and shape, widened."""
+    arrays = {k: v for k, v in values.items() if not isinstance(v, numbers.Real)}
     if arrays:
-        namespace(**arrays)
-        (first, array), *rest = arrays.items()
-        for name, other in rest:
+        xp = namespace(**arrays)
+        first, array = next(iter(arrays.items()))
+        for name, other in arrays.items():
             check_shape(name, other, array.shape, f"the shape of {first}")
+            values[name] = cast(xp, other, accumulation_dtype(xp, name, other))
+    return values.values()

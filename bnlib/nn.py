@@ -12,12 +12,19 @@ But: no graph. `forward` remembers what `backward` needs; `backward` returns the
 gradient of the input and puts those of the parameters in `grads`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
 import bnlib
-from bnlib._arguments import check_integer, check_number
+from bnlib._arguments import (
+    accumulation_dtype,
+    check_integer,
+    check_number,
+    check_shape,
+    namespace,
+)
 
 
 class Layer:
@@ -96,9 +103,12 @@ class Layer:
 
         Raises
         ------
-        ValueError
-            If a name is missing or unknown, or a shape differs; nothing is loaded then.
+        TypeError, ValueError
+            If a name is missing or unknown, a shape differs, or a value is no number;
+            nothing is loaded then.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state is a {type(state).__name__}; expected a mapping")
         own = self._state()
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if missing or unknown:
@@ -108,11 +118,12 @@ class Layer:
             )
         loaded = {name: _array(state[name]) for name in own}
         for name, array in loaded.items():
-            if array.shape != own[name].shape:
-                raise ValueError(
-                    f"state[{name!r}] has shape {tuple(array.shape)}; "
-                    f"expected {own[name].shape}"
-                )
+            label = f"state[{name!r}]"
+            check_shape(label, array, own[name].shape, "as in this layer")
+            if name == "num_batches_tracked":
+                check_integer(label, array.item(), minimum=0)
+            else:
+                accumulation_dtype(np, label, array)
         for name, array in loaded.items():
             setattr(self, name, array)
 
@@ -171,7 +182,8 @@ class BatchNorm(Layer):
         shape = (self.num_features,)
         if momentum is not None:
             check_number("momentum", momentum, minimum=0.0, maximum=1.0)
-        self.eps, self.momentum, self.axis = eps, momentum, axis
+        self.eps, self.momentum = eps, momentum
+        self.axis = check_integer("axis", axis)
         self.weight, self.bias = _affine(shape, affine, affine, dtype)
         self.running_mean = np.zeros(shape, dtype) if track_running_stats else None
         self.running_var = np.ones(shape, dtype) if track_running_stats else None
@@ -394,7 +406,8 @@ def _shape(normalized_shape):
 
 
 def _check_trailing(x, expected):
-    shape = tuple(getattr(x, "shape", ()))
+    namespace(x=x)
+    shape = tuple(x.shape)
     if shape[-len(expected) :] != expected:
         raise ValueError(
             f"x has shape {shape}; expected its last axes to be {expected}"
@@ -402,7 +415,8 @@ def _check_trailing(x, expected):
 
 
 def _check_channels(x, expected, axis=1):
-    shape = tuple(getattr(x, "shape", ()))
+    namespace(x=x)
+    shape = tuple(x.shape)
     if not -len(shape) <= axis < len(shape) or shape[axis] != expected:
         raise ValueError(
             f"x has shape {shape}; expected {expected} channels on axis {axis}"
@@ -417,4 +431,6 @@ def _array(value):
     """Return a copy as an array: CuPy's stay CuPy's, tensors become NumPy's."""
     if hasattr(value, "detach"):  # a torch tensor
         value = value.detach().cpu().numpy()
-    return value.copy() if hasattr(value, "__array_namespace__") else np.array(value)
+    if isinstance(value, np.generic) or not hasattr(value, "__array_namespace__"):
+        return np.array(value)
+    return value.copy()

@@ -10,7 +10,7 @@ from bnlib._arguments import (
     check_running,
     namespace,
 )
-from bnlib._formula import affine, backward, normalise
+from bnlib._formula import affine, backward, mean_over, normalise
 from bnlib.batch import batch_norm
 
 
@@ -84,9 +84,12 @@ def batch_renorm(
             "eps is 0 and running_var holds a 0; expected a positive sum of the two"
         )
     r = xp.clip(std / std_r, 1 / r_max, r_max)
-    d = xp.clip((cache.mean - mean_r) / std_r, -d_max, d_max)
+    wide = cast(xp, x, dtype)
+    # Centred before the mean is taken: the difference of two large means cancels.
+    shift = mean_over(xp, wide - xp.reshape(mean_r, index.kept), index.reduced)
+    d = xp.clip(xp.reshape(shift, index.statistics) / std_r, -d_max, d_max)
 
-    xhat, *_ = normalise(xp, cast(xp, x, dtype), index, cache.eps)
+    xhat, *_ = normalise(xp, wide, index, cache.eps)
     corrected = xhat * xp.reshape(r, index.kept) + xp.reshape(d, index.kept)
     meaning = f"one value per channel (axis {axis} of x)"
     g = check_parameter(xp, "gamma", gamma, (channels,), meaning, dtype)

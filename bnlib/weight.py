@@ -11,7 +11,9 @@ from bnlib._arguments import (
     check_parameter,
     check_shape,
     namespace,
+    type_name,
 )
+from bnlib._formula import sum_over
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +79,7 @@ def weight_norm(v, g, *, axis=0):
 
     others = tuple(a for a in range(v.ndim) if a != axis)
     wide = cast(xp, v, dtype)
-    norm = xp.sqrt(xp.sum(wide * wide, axis=others, keepdims=True))
+    norm = xp.sqrt(sum_over(xp, wide * wide, others))
     if bool(xp.any(norm == 0)):
         raise ValueError("v holds a vector of zeros; expected non-zero directions")
     w = wide * (xp.reshape(length, kept) / norm)
@@ -115,15 +117,18 @@ def weight_norm_backward(dw, cache):
         If the cache is not from `weight_norm`, or dw does not fit v.
     """
     if not isinstance(cache, WeightNormCache):
-        raise TypeError(f"cache is {cache!r}; expected what bnlib.weight_norm returned")
+        raise TypeError(
+            f"cache is a {type_name(cache)}; expected the cache that "
+            "bnlib.weight_norm returned"
+        )
     v, g, norm = cache.v, cache.g, cache.norm
-    xp = namespace(v=v, dw=dw)
+    xp = namespace(dw=dw, v=v)
     accumulation_dtype(xp, "dw", dw)
     check_shape("dw", dw, v.shape, "the shape of v")
     dtype = norm.dtype
     dw = cast(xp, dw, dtype)
     direction = cast(xp, v, dtype) / norm
-    along = xp.sum(dw * direction, axis=cache.others, keepdims=True)
+    along = sum_over(xp, dw * direction, cache.others)
     length = xp.reshape(cast(xp, g, dtype), norm.shape)
     dv = (dw - direction * along) * (length / norm)
     return cast(xp, dv, v.dtype), cast(xp, xp.reshape(along, g.shape), g.dtype)
