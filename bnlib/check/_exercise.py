@@ -219,6 +219,12 @@ class Exercise:
             return
         case, got, truth = wrong[0]
         reason = self._explain(k, cases, results)
+        if reason is None and isinstance(got, Exception):
+            # What raises here may give numbers elsewhere, wrong in another output.
+            others = (
+                self._explain(i, cases, results) for i in range(len(self.outputs))
+            )
+            reason = next(filter(None, others), None)
         if reason is None:
             reason = self._describe(self.outputs[k], got, truth, case)
             right = len(cases) - len(wrong)
@@ -270,7 +276,9 @@ class Exercise:
             if not _agree(got.squeeze(), wrong.squeeze(), case.tolerance):
                 return False
             truth = self._formula(case, {})[k]
-            differs = differs or not _agree(wrong, truth, case.tolerance)
+            differs = differs or not any(
+                _agree(result, truth, case.tolerance) for result in (wrong, got)
+            )
         return differs or (both_raise and not only_learner_raises)
 
     def _formula(self, case, knobs):
