@@ -121,7 +121,7 @@ def centre(xp, x, axes):
     mean = mean_over(xp, x, axes)
     centred = x - mean
     rest = mean_over(xp, centred, axes)
-    return centred - rest, mean + rest
+    return centred - rest, mean
 
 
 def sum_over(xp, terms, axes):

@@ -218,7 +218,7 @@ class BatchNorm(Layer):
                 x, self.weight, self.bias, *running, **options
             )
         y, cache = bnlib.batch_norm(x, self.weight, self.bias, **options)
-        if self.training and self.running_mean is not None:
+        if self.running_mean is not None:
             self._track(cache)
         self._pull_back = partial(bnlib.batch_norm_backward, cache=cache)
         return y
