@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, combinations
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -220,11 +220,7 @@ class Exercise:
         case, got, truth = wrong[0]
         reason = self._explain(k, cases, results)
         if reason is None and isinstance(got, Exception):
-            # What raises here may give numbers elsewhere, wrong in another output.
-            others = (
-                self._explain(i, cases, results) for i in range(len(self.outputs))
-            )
-            reason = next(filter(None, others), None)
+            reason = self._explain_exception(k, cases, results)
         if reason is None:
             reason = self._describe(self.outputs[k], got, truth, case)
             right = len(cases) - len(wrong)
@@ -235,51 +231,77 @@ class Exercise:
         raise self._failure(reason) from cause
 
     def _explain(self, k, cases, results):
-        """Return the messages of the one or two mistakes that give these results."""
-        alone = ((mistake,) for mistake in self.mistakes)
-        pairs = (
-            pair
-            for pair in combinations(self.mistakes, 2)
-            if not pair[0].knobs.keys() & pair[1].knobs.keys()
-        )
-        for mistakes in chain(alone, pairs):
-            knobs = {name: v for m in mistakes for name, v in m.knobs.items()}
-            if self._matches(k, knobs, cases, results):
-                messages = [m.message for m in mistakes]
-                return (
-                    messages[0]
-                    if len(messages) == 1
-                    else "Two things.\nFirst: {}\nSecond: {}".format(*messages)
-                )
+        """Return the messages of the one or two mistakes that give output k."""
+        tried = [
+            (case, result[k], self._formula(case, {})[k])
+            for case, result in zip(cases, results, strict=True)
+            if not isinstance(result, Exception)
+        ]
+        # Wrong results first: on them most mistakes can be ruled out at once.
+        tried.sort(key=lambda t: _agree(t[1], t[2], t[0].tolerance))
+        if not tried or _agree(tried[0][1], tried[0][2], tried[0][0].tolerance):
+            return None
+        alone = [m for m in self.mistakes if self._matches(k, m.knobs, tried)]
+        if alone:
+            everywhere = (m for m in alone if self._agrees(m.knobs, cases, results))
+            return next(everywhere, alone[0]).message
+        for first, second in combinations(self.mistakes, 2):
+            knobs = first.knobs | second.knobs
+            if len(knobs) == len(first.knobs) + len(second.knobs) and self._matches(
+                k, knobs, tried
+            ):
+                return f"Two things.\nFirst: {first.message}\nSecond: {second.message}"
         return None
 
-    def _matches(self, k, knobs, cases, results):
+    def _explain_exception(self, k, cases, results):
+        """Return the message of a mistake that raises where the learner's code does.
+
+        It may give numbers elsewhere, wrong in another output.
+        """
+        for i in range(len(self.outputs)):
+            if i != k and (reason := self._explain(i, cases, results)):
+                return reason
+        for mistake in self.mistakes:
+            wrong = [self._formula(case, mistake.knobs) for case in cases]
+            raised = [
+                (type(_part(w, k)), type(_part(r, k)))
+                for w, r in zip(wrong, results, strict=True)
+            ]
+            if all(w is r for w, r in raised) and self._agrees(
+                mistake.knobs, cases, results
+            ):
+                return mistake.message
+        return None
+
+    def _matches(self, k, knobs, tried):
         """Whether a wrong version gives the learner's output k, and not the truth.
 
         Axes of length 1 do not count: they are a matter for `_describe`.
-        An input on which only the learner's function raises says nothing, as long as
-        numbers agree elsewhere: code that gets the axes wrong may well raise where
-        there are other axes.
+        An input on which the learner's function raises was not tried here: code that
+        gets the axes wrong may well raise where there are other axes.
         """
-        differs = both_raise = only_learner_raises = False
-        for case, result in zip(cases, results, strict=True):
+        differs = False
+        for case, got, truth in tried:
             wrong = _part(self._formula(case, knobs), k)
-            got = _part(result, k)
-            if isinstance(wrong, Exception):
-                if type(wrong) is not type(got):
-                    return False
-                both_raise = True
-                continue
-            if isinstance(got, Exception):
-                only_learner_raises = True
-                continue
-            if not _agree(got.squeeze(), wrong.squeeze(), case.tolerance):
+            if isinstance(wrong, Exception) or not _agree(
+                got.squeeze(), wrong.squeeze(), case.tolerance
+            ):
                 return False
-            truth = self._formula(case, {})[k]
             differs = differs or not any(
-                _agree(result, truth, case.tolerance) for result in (wrong, got)
+                _agree(value, truth, case.tolerance) for value in (wrong, got)
             )
-        return differs or (both_raise and not only_learner_raises)
+        return differs
+
+    def _agrees(self, knobs, cases, results):
+        """Whether a wrong version gives all of the learner's numbers."""
+        return all(
+            isinstance(result, Exception)
+            or _agree(got.squeeze(), np.squeeze(_part(wrong, k)), case.tolerance)
+            for case, result in zip(cases, results, strict=True)
+            for wrong in [self._formula(case, knobs)]
+            if not isinstance(wrong, Exception)
+            for k, got in enumerate(() if isinstance(result, Exception) else result)
+        )
 
     def _formula(self, case, knobs):
         arguments = copy.deepcopy(case.arguments)
