@@ -12,7 +12,7 @@ CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test lint format serve lab clean
+.PHONY: help course book exercises grades test mutants lint format serve lab clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ grades: $(STAMPS)/grades ## Autograde the sample class and print its grades
 test: book $(STAMPS)/exercises ## Run all tests
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
+	@$(BIN)/python -m pytest -m mutants -n 2
 
 lint: $(STAMPS)/install ## Check style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
