@@ -1053,3 +1053,416 @@ def test_detector_names(message, edits, seed):
 def test_detector_accepts_the_right_test():
     for seed in range(20):
         check.detector(edited(DETECTOR), seed=seed)
+
+
+# --- Right versions in many styles ---------------------------------------------------
+
+
+def simplified_by_loops(dy, x, gamma, eps=1e-5):
+    n, d = x.shape
+    dx, dgamma, dbeta = np.zeros((n, d)), np.zeros(d), np.zeros(d)
+    for j in range(d):
+        mu = sum(x[i, j] for i in range(n)) / n
+        var = sum((x[i, j] - mu) ** 2 for i in range(n)) / n
+        s = (var + eps) ** 0.5
+        xhat = [(x[i, j] - mu) / s for i in range(n)]
+        for i in range(n):
+            dbeta[j] += dy[i, j]
+            dgamma[j] += dy[i, j] * xhat[i]
+        for i in range(n):
+            inner = n * dy[i, j] - dbeta[j] - xhat[i] * dgamma[j]
+            dx[i, j] = gamma[j] * inner / (n * s)
+    return dx, dgamma, dbeta
+
+
+def simplified_by_einsum(dy, x, gamma, eps=1e-5):
+    n = x.shape[0]
+    c = x - np.einsum("nd->d", x) / n
+    r = 1 / np.sqrt(np.einsum("nd,nd->d", c, c) / n + eps)
+    xhat = np.einsum("nd,d->nd", c, r)
+    dgamma, dbeta = np.einsum("nd,nd->d", dy, xhat), np.einsum("nd->d", dy)
+    dx = np.einsum("d,nd->nd", gamma * r / n, n * dy - dbeta - xhat * dgamma)
+    return dx, dgamma, dbeta
+
+
+def simplified_by_stages(dy, x, gamma, eps=1e-5):
+    """The lecture notes' graph: inverse root, two paths into the mean."""
+    n = len(x)
+    mu = x.mean(axis=0)
+    xmu = x - mu
+    var = x.var(axis=0)
+    ivar = (var + eps) ** -0.5
+    dxhat = dy * gamma
+    dvar = np.sum(dxhat * xmu * -0.5 * (var + eps) ** -1.5, axis=0)
+    dmu = np.sum(dxhat * -ivar, axis=0) + dvar * np.mean(-2.0 * xmu, axis=0)
+    dx = dxhat * ivar + dvar * 2.0 * xmu / n + dmu / n
+    return [dx, np.sum(dy * xmu * ivar, axis=0), np.sum(dy, axis=0)]
+
+
+def simplified_without_dead_path(dy, x, gamma, eps=1e-5):
+    """Leaves out the variance's path into the mean, which is zero."""
+    n = len(x)
+    xmu = x - x.mean(axis=0)
+    var = (xmu * xmu).mean(axis=0)
+    dxhat = dy * gamma
+    dvar = np.sum(dxhat * xmu, axis=0) * -0.5 * (var + eps) ** -1.5
+    dmu = np.sum(-dxhat / np.sqrt(var + eps), axis=0)
+    dx = dxhat / np.sqrt(var + eps) + dvar * 2 * xmu / n + dmu / n
+    return dx, np.sum(dy * xmu / np.sqrt(var + eps), axis=0), dy.sum(axis=0)
+
+
+def simplified_by_jacobian(dy, x, gamma, eps=1e-5):
+    n, d = x.shape
+    dx, dgamma = np.empty_like(x), np.empty(d, x.dtype)
+    for j in range(d):
+        c = x[:, j] - x[:, j].mean()
+        s = np.sqrt(c @ c / n + eps)
+        xhat = c / s
+        jacobian = (np.eye(n) - 1 / n - np.outer(xhat, xhat) / n) / s
+        dx[:, j] = gamma[j] * jacobian.T @ dy[:, j]
+        dgamma[j] = dy[:, j] @ xhat
+    return dx, dgamma, np.ones(n) @ dy
+
+
+def simplified_in_place(dy, x, gamma, eps=1e-5):
+    x, dx = x.copy(), dy.copy()
+    x -= x.mean(axis=0, keepdims=True)
+    s = np.sqrt(np.square(x).mean(axis=0, keepdims=True) + eps)
+    x /= s
+    dgamma, dbeta = (dx * x).sum(0, keepdims=True), dx.sum(0, keepdims=True)
+    dx -= dbeta / len(x)
+    dx -= x * dgamma / len(x)
+    dx *= gamma / s
+    return dx, dgamma.reshape(-1), dbeta[0]
+
+
+def simplified_widened(dy, x, gamma, eps=1e-5):
+    """Computes in float64 and returns the dtype of x."""
+    wide = (a.astype(np.float64) for a in (dy, x, gamma))
+    return tuple(a.astype(x.dtype) for a in simplified_by_stages(*wide, eps))
+
+
+def simplified_float32(dy, x, gamma, eps=1e-5):
+    """Stays in float32 where x is, loops included."""
+    results = simplified_by_einsum(dy, x, gamma, np.asarray(eps, x.dtype))
+    assert all(a.dtype == x.dtype for a in results)
+    return results
+
+
+def autograd(dy, x, gamma, axis=1, eps=1e-5):
+    torch = pytest.importorskip("torch")
+    x, gamma = (torch.tensor(a, requires_grad=True) for a in (x, gamma))
+    beta = torch.zeros_like(gamma, requires_grad=True)
+    y = torch.nn.functional.batch_norm(
+        x.movedim(axis, 1), None, None, gamma, beta, training=True, eps=eps
+    )
+    y.backward(torch.tensor(dy).movedim(axis, 1))
+    return x.grad, gamma.grad, beta.grad
+
+
+def simplified_by_autograd(dy, x, gamma, eps=1e-5):
+    return autograd(dy, x, gamma, 1, eps)
+
+
+RIGHT_SIMPLIFIED = (
+    simplified_by_loops,
+    simplified_by_einsum,
+    simplified_by_stages,
+    simplified_without_dead_path,
+    simplified_by_jacobian,
+    simplified_in_place,
+    simplified_widened,
+    simplified_float32,
+    simplified_by_autograd,
+)
+
+
+def in_columns(simplified):
+    """Return the version for any axes that calls one for (N, D)."""
+
+    def convolutional(dy, x, gamma, axis=1, eps=1e-5):
+        dy, x = np.moveaxis(dy, axis, -1), np.moveaxis(x, axis, -1)
+        columns = [a.reshape(-1, gamma.size) for a in (dy, x)]
+        dx, dgamma, dbeta = simplified(*columns, gamma, eps)
+        return np.moveaxis(np.asarray(dx).reshape(x.shape), -1, axis), dgamma, dbeta
+
+    return convolutional
+
+
+def convolutional_by_loops(dy, x, gamma, axis=1, eps=1e-5):
+    dx, dgamma, dbeta = np.empty_like(x), np.empty_like(gamma), np.empty_like(gamma)
+    for c in range(gamma.size):
+        channel = (slice(None),) * (axis % x.ndim) + (c,)
+        column = (dy[channel].reshape(-1, 1), x[channel].reshape(-1, 1), gamma[[c]])
+        dxc, dgamma[c], dbeta[c] = (
+            a.squeeze() for a in simplified_in_place(*column, eps)
+        )
+        dx[channel] = dxc.reshape(x[channel].shape)
+    return dx, dgamma, dbeta
+
+
+RIGHT_CONVOLUTIONAL = (
+    *map(in_columns, RIGHT_SIMPLIFIED[1:7]),
+    convolutional_by_loops,
+    edited(CONVOLUTIONAL),
+    autograd,
+)
+
+
+def staged_by_loops(dy, x, gamma, eps=1e-5):
+    columns = [staged_of_column(*c, eps) for c in zip(dy.T, x.T, gamma, strict=True)]
+    return {name: np.stack([c[name] for c in columns], -1) for name in columns[0]}
+
+
+def staged_of_column(dy, x, gamma, eps):
+    n = len(x)
+    c = x - x.mean()
+    s = np.sqrt(np.mean(c * c) + eps)
+    g = {"dbeta": dy.sum(), "dgamma": dy @ (c / s), "dxhat": gamma * dy}
+    g["ds"] = -np.mean(g["dxhat"] * c / s) * n / s
+    g["dv"] = g["ds"] * 0.5 / s
+    g["dq"] = np.full(n, g["dv"] / n)
+    g["dc"] = g["dxhat"] / s + g["dq"] * 2 * c
+    g["dmu"] = -g["dc"].sum()
+    g["dx"] = g["dc"] + g["dmu"] / n
+    return g
+
+
+def staged_by_autograd(dy, x, gamma, eps=1e-5):
+    torch = pytest.importorskip("torch")
+    x, gamma = (torch.tensor(a, requires_grad=True) for a in (x, gamma))
+    beta = torch.zeros_like(gamma, requires_grad=True)
+    mu = x.mean(0)
+    c = x - mu
+    q = c**2
+    v = q.mean(0)
+    s = torch.sqrt(v + eps)
+    xhat = c / s
+    y = gamma * xhat + beta
+    nodes = (beta, gamma, xhat, s, v, q, c, mu, x)
+    return dict(zip(check.NODES, torch.autograd.grad(y, nodes, torch.tensor(dy))))  # noqa: B905
+
+
+RIGHT_STAGED = (
+    edited(STAGED),
+    edited(STAGED, (DQ, "dv / N")),
+    edited(STAGED, (DQ, "(dv / N)[None]")),
+    edited(STAGED, (DQ, "np.tile(dv / N, (N, 1))")),
+    edited(STAGED, (DS, "-(dxhat * xhat).sum(0) / s")),
+    edited(STAGED, (DMU, "-(dxhat / s).sum(0)")),
+    staged_by_loops,
+    staged_by_autograd,
+)
+
+
+def evaluation_by_loops(dy, x, gamma, running_mean, running_var, eps=1e-5):
+    dx, dgamma, dbeta = 0 * x, 0 * gamma, 0 * gamma
+    for i, j in np.ndindex(x.shape):
+        s = (running_var[j] + eps) ** 0.5
+        dx[i, j] = gamma[j] / s * dy[i, j]
+        dgamma[j] += dy[i, j] * (x[i, j] - running_mean[j]) / s
+        dbeta[j] += dy[i, j]
+    return dx, dgamma, dbeta
+
+
+def evaluation_by_matrices(dy, x, gamma, running_mean, running_var, eps=1e-5):
+    r = 1 / np.sqrt(running_var + eps)
+    dx = dy @ np.diag(gamma * r)
+    dgamma = np.diag(dy.T @ (x - running_mean)) * r
+    return dx, dgamma, np.ones(len(x)) @ dy
+
+
+def evaluation_by_autograd(dy, x, gamma, running_mean, running_var, eps=1e-5):
+    torch = pytest.importorskip("torch")
+    x, gamma = (torch.tensor(a, requires_grad=True) for a in (x, gamma))
+    beta = torch.zeros_like(gamma, requires_grad=True)
+    statistics = torch.tensor(running_mean), torch.tensor(running_var)
+    y = torch.nn.functional.batch_norm(x, *statistics, gamma, beta, eps=eps)
+    y.backward(torch.tensor(dy))
+    return x.grad, gamma.grad, beta.grad
+
+
+RIGHT_EVALUATION = (
+    edited(EVALUATION),
+    evaluation_by_loops,
+    evaluation_by_matrices,
+    evaluation_by_autograd,
+)
+
+
+def numerical_on_copies(f, x, dy, h=1e-5):
+    grad = np.empty_like(x)
+    it = np.nditer(x, flags=["multi_index"])
+    while not it.finished:
+        up, down = x.copy(), x.copy()
+        up[it.multi_index] += h
+        down[it.multi_index] -= h
+        grad[it.multi_index] = ((f(up) - f(down)) * dy).sum() / (2 * h)
+        it.iternext()
+    return grad
+
+
+def numerical_by_directions(f, x, dy, h=1e-5):
+    directions = np.eye(x.size).reshape(x.size, *x.shape)
+    loss = lambda a: float(np.vdot(f(a), dy))  # noqa: E731
+    grad = [(loss(x + h * e) - loss(x - h * e)) / 2 / h for e in directions]
+    return np.array(grad).reshape(x.shape)
+
+
+def numerical_flat(f, x, dy, h=1e-5):
+    grad = np.zeros_like(x)
+    for i in range(x.size):
+        old = x.flat[i]
+        x.flat[i] = old + h
+        up = f(x)
+        x.flat[i] = old - h
+        down = f(x)
+        x.flat[i] = old
+        grad.flat[i] = np.sum(up * dy - down * dy) / (2.0 * h)
+    return grad
+
+
+RIGHT_NUMERICAL = (
+    edited(NUMERICAL),
+    numerical_on_copies,
+    numerical_by_directions,
+    numerical_flat,
+)
+
+
+def error_flat(a, n):
+    if a.shape != n.shape:
+        return float("inf")
+    length = lambda z: float(np.sqrt(np.sum(z.ravel() ** 2)))  # noqa: E731
+    return length(a - n) / max(length(a) + length(n), 1e-30)
+
+
+def error_guarded(a, n):
+    if np.ndim(a) != np.ndim(n) or a.shape != n.shape:
+        return np.array(np.inf)
+    return np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n) + 1e-12)
+
+
+RIGHT = [
+    (exercise, function)
+    for exercise, functions in (
+        (check.simplified, RIGHT_SIMPLIFIED),
+        (check.convolutional, RIGHT_CONVOLUTIONAL),
+        (check.staged, RIGHT_STAGED),
+        (check.evaluation, RIGHT_EVALUATION),
+        (check.numerical, RIGHT_NUMERICAL),
+        (check.error, (edited(ERROR), error_flat, error_guarded)),
+        (check.detector, (edited(DETECTOR),)),
+    )
+    for function in functions
+]
+
+
+@pytest.mark.parametrize(
+    ("exercise", "function"), RIGHT, ids=[f"{e.name}-{f.__name__}" for e, f in RIGHT]
+)
+def test_right_versions_pass(exercise, function):
+    for seed in [*range(20), HIDDEN]:
+        exercise(function, seed=seed)
+
+
+# --- The checks themselves -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [VISIBLE, HIDDEN])
+def test_truth_is_the_librarys(seed):
+    def trained(dy, x, gamma, axis=1, eps=1e-5):
+        dy, x, gamma = (a.astype(np.float64) for a in (dy, x, gamma))
+        _, cache = bnlib.batch_norm(x, gamma, gamma, axis=axis, eps=eps)
+        return bnlib.batch_norm_backward(dy, cache)
+
+    def trained_columns(dy, x, gamma, eps=1e-5):
+        return trained(dy, x, gamma, 1, eps)
+
+    def evaluated(*arguments, eps=1e-5):
+        arguments = (a.astype(np.float64) for a in arguments)
+        return bnlib.batch_norm_inference_backward(*arguments, eps=eps)
+
+    for exercise, library in (
+        (check.simplified, trained_columns),
+        (check.convolutional, trained),
+        (check.evaluation, evaluated),
+    ):
+        for case in exercise.cases(np.random.default_rng(seed)):
+            truth = exercise.formula(*case.arguments, **case.options)
+            ours = library(*case.arguments, **case.options)
+            for a, b in zip(truth, ours, strict=True):
+                # Two ways to centre x in float64, where mean/std is 1000.
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * abs(b).max())
+    for case in check.staged.cases(np.random.default_rng(seed)):
+        dbeta, dgamma, *_, dx = check.staged.formula(*case.arguments, **case.options)
+        ours = trained_columns(*case.arguments, **case.options)
+        for a, b in zip((dx, dgamma, dbeta), ours, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * abs(b).max())
+
+
+EXERCISES = (
+    check.staged,
+    check.simplified,
+    check.convolutional,
+    check.evaluation,
+    check.numerical,
+    check.error,
+)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_every_mistake_differs_from_the_truth(exercise):
+    cases = exercise.cases(np.random.default_rng(3))
+    truths = [exercise._formula(case, {}) for case in cases]
+    for mistake in exercise.mistakes:
+        wrong = [exercise._formula(case, mistake.knobs) for case in cases]
+        assert any(
+            isinstance(w, Exception)
+            or any(
+                np.shape(a) != np.shape(b)
+                or not np.allclose(a, b, rtol=1e-6, atol=0, equal_nan=True)
+                for a, b in zip(w, t, strict=True)
+            )
+            for w, t in zip(wrong, truths, strict=True)
+        ), mistake
+
+
+def test_inputs_let_nothing_hide():
+    for exercise in (check.simplified, check.convolutional, check.evaluation):
+        for case in exercise.cases(np.random.default_rng(1)):
+            dy, x, gamma = case.arguments[:3]
+            assert np.ptp(dy) > 0.1
+            assert (gamma < 0).any() and (gamma > 0).any()
+            assert dy.dtype == x.dtype == gamma.dtype
+
+
+@pytest.mark.parametrize("exercise", [*EXERCISES, check.detector], ids=lambda e: e.name)
+def test_unwritten_exercises_say_so(exercise):
+    def unwritten(*args, **options):
+        raise NotImplementedError("not answered yet")
+
+    unwritten.__name__ = exercise.name
+    assert "still to be written" in rejected(exercise, unwritten)
+
+
+def code_cells():
+    notebook = jupytext.read(SOURCE, fmt="md:myst")
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_solutions_pass_their_own_checks(capsys):
+    names = {}
+    for cell in code_cells():
+        exec(cell.source, names)
+    assert "✗" not in capsys.readouterr().out
+    assert names["backward_is_right"](names["batch_norm_backward"])
+    assert not names["backward_is_right"](lambda dy, *_: (dy, dy.sum(0), dy.sum(0)))
+
+
+def test_points_and_imports():
+    cells = code_cells()
+    points = [c.metadata["nbgrader"].get("points", 0) for c in cells]
+    assert sum(points) == 20
+    assert not any("torch" in c.source for c in cells)
+    assert not any("bnlib." in c.source.replace("bnlib.check", "") for c in cells)
