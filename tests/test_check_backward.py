@@ -181,11 +181,11 @@ WRONG_SIMPLIFIED = {
         ("np.sum(dy, axis=0)", "np.mean(dy, axis=0)"),
     ),
     "86 shape (1, D)": (
-        r"keep axes of length 1, such as \(1, D\)",
+        "left over from `keepdims",
         ("np.sum(dy * xhat, axis=0)", "np.sum(dy * xhat, axis=0, keepdims=True)"),
     ),
     "86 both (1, D)": (
-        r"keep axes of length 1, such as \(1, D\)",
+        "left over from `keepdims",
         ("np.sum(dy * xhat, axis=0)", "np.sum(dy * xhat, axis=0, keepdims=True)"),
         ("np.sum(dy, axis=0)", "np.sum(dy, axis=0, keepdims=True)"),
     ),
@@ -461,7 +461,7 @@ WRONG_CONVOLUTIONAL = {
         ("axis = axis % x.ndim", ""),
     ),
     "dgamma (1, C, 1, 1)": (
-        "keep axes of length 1",
+        "left over from `keepdims",
         CONVOLUTIONAL,
         ("np.sum(dy * xhat, axis=axes)", "np.sum(dy * xhat, axis=axes, keepdims=True)"),
         ("np.sum(dy, axis=axes)", "np.sum(dy, axis=axes, keepdims=True)"),
@@ -545,7 +545,7 @@ WRONG_STAGED = {
         ("(dy * xhat).sum(axis=0)", "(dy * xhat).mean(axis=0)"),
     ),
     "dgamma keepdims": (
-        r"\(1, D\)",
+        "left over from `keepdims",
         ("(dy * xhat).sum(axis=0)", "(dy * xhat).sum(axis=0, keepdims=True)"),
     ),
     "dgamma with c": (r"dy·\(x − mu\)", ("(dy * xhat).sum", "(dy * c).sum")),
@@ -572,7 +572,7 @@ WRONG_STAGED = {
     "ds with x": ("ds uses x", (DS, "-(dxhat * x).sum(axis=0) / s**2")),
     "ds with dy": ("ds is made of dy", (DS, "-(dy * c).sum(axis=0) / s**2")),
     "ds keepdims": (
-        r"ds has shape \(1, D\)",
+        "left over from `keepdims",
         (DS, "-(dxhat * c).sum(axis=0, keepdims=True) / s**2"),
     ),
     "dv no half": ("1/2 is missing from dv", (DV, "ds / s")),
@@ -605,7 +605,7 @@ WRONG_STAGED = {
     "dmu total": ("dmu is summed over everything", (DMU, "-dc.sum()")),
     "dmu no s": ("dmu is not divided by s", (DMU, "-dxhat.sum(axis=0)")),
     "dmu keepdims": (
-        r"dmu has shape \(1, D\)",
+        "left over from `keepdims",
         (DMU, "-dc.sum(axis=0, keepdims=True)"),
     ),
     "dx direct": ("dx lacks the path through the mean", (DX_STAGED, "dc")),
@@ -714,7 +714,7 @@ WRONG_EVALUATION = {
     "84": ("dgamma is a mean", ("np.sum(dy * xhat, axis=0)", "(dy * xhat).mean(0)")),
     "85": ("dbeta is a mean", ("np.sum(dy, axis=0)", "dy.mean(0)")),
     "86": (
-        r"\(1, D\)",
+        "left over from `keepdims",
         ("np.sum(dy * xhat, axis=0)", "(dy * xhat).sum(0, keepdims=True)"),
     ),
     "87": (r"dy·\(x − mu\)", ("dy * xhat", "dy * (x - running_mean)")),

@@ -255,13 +255,6 @@ _PARAMETERS = (
         {"dgamma": "mean"},
     ),
     Mistake(
-        "dgamma and dbeta keep axes of length 1, such as (1, D). A gradient has the "
-        "shape of its parameter, (D,); with another, an update like "
-        "`gamma = gamma - lr * dgamma` quietly changes the shape of gamma. Leave "
-        "`keepdims` out of these two sums.",
-        {"keepdims": True},
-    ),
-    Mistake(
         "dgamma is the sum of dy·(x − mu). gamma multiplies the normalised xhat, so "
         "divide by s: dgamma = sum(dy·xhat).",
         {"dgamma": "dy (x - mu)"},
@@ -729,7 +722,6 @@ def _staged(
         "no eps": lambda: -(g["xhat"] * c).sum(0) / v,
         "x": lambda: -(g["xhat"] * x).sum(0) / s**2,
         "dy": lambda: -(dy * c).sum(0) / s**2,
-        "keepdims": lambda: g["s"][None],
     }[ds]()
     g["v"] = g["s"] / (2 * s)
     wrong_dv = {
@@ -776,7 +768,6 @@ def _staged(
         "not summed": lambda: -g["c"],
         "total": lambda: g["mu"].sum(),
         "no s": lambda: -g["xhat"].sum(0),
-        "keepdims": lambda: g["mu"][None],
     }[dmu]()
     wrong_dx = {
         "right": lambda: g["c"] + g["mu"] / n,
@@ -866,11 +857,6 @@ _NODES = (
         "ds",
         "dy",
         "ds is made of dy. What arrives at xhat = c/s is dxhat = gamma·dy.",
-    ),
-    (
-        "ds",
-        "keepdims",
-        "ds has shape (1, D); expected (D,), that of s. Leave `keepdims` out.",
     ),
     (
         "dv",
@@ -993,11 +979,6 @@ _NODES = (
         "dmu is summed over everything; each feature has its own: axis=0.",
     ),
     ("dmu", "no s", "dmu is not divided by s: it is −sum(dc), and dc = dxhat/s + ..."),
-    (
-        "dmu",
-        "keepdims",
-        "dmu has shape (1, D); expected (D,), that of mu. Leave `keepdims` out.",
-    ),
     (
         "dx",
         "direct",
@@ -1132,7 +1113,6 @@ def _evaluation(
     over_s=True,
     dgamma="dy xhat",
     dbeta="dy",
-    keepdims=False,
     order="dx, dgamma, dbeta",
 ):
     """Gradients with running statistics as constants."""
@@ -1173,9 +1153,9 @@ def _evaluation(
         "batch": dy * (x - x.mean(0)) / np.sqrt(x.var(0) + eps),
         "zero": 0 * dy,
     }.get(dgamma, dy * xhat)
-    dgamma = _parameter_gradient(terms, dgamma, (0,), keepdims)
+    dgamma = _parameter_gradient(terms, dgamma, (0,))
     terms = {"gamma dy": gamma * dy, "zero": 0 * dy}.get(dbeta, dy)
-    dbeta = _parameter_gradient(terms, dbeta, (0,), keepdims)
+    dbeta = _parameter_gradient(terms, dbeta, (0,))
     named = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
     return tuple(named[name] for name in order.split(", "))
 
@@ -1263,7 +1243,7 @@ evaluation = Exercise(
             "running_mean and running_var are swapped.",
             {"statistics": "swapped"},
         ),
-        *(m for m in _PARAMETERS if m.knobs.keys() <= {"order", "keepdims"}),
+        *(m for m in _PARAMETERS if "order" in m.knobs),
         *(
             Mistake(
                 f"{name} is zero. Frozen statistics do not freeze gamma and beta: "
@@ -1272,7 +1252,7 @@ evaluation = Exercise(
             )
             for name in ("dbeta", "dgamma")
         ),
-        *(m for m in _PARAMETERS if not m.knobs.keys() <= {"order", "keepdims"}),
+        *(m for m in _PARAMETERS if "order" not in m.knobs),
         Mistake(
             f"gamma is missing from dx: {_AFFINE}.",
             {"with_gamma": False},
