@@ -62,6 +62,9 @@ $(STAMPS)/install: pyproject.toml constraints.txt
 	@echo "Installing pinned packages into .venv (a minute or two after the download) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# Kernels are quiet: they warn at every start that they listen on localhost.
+	@mkdir -p .venv/etc/ipython && echo 'c.IPKernelApp.log_level = "ERROR"' \
+	  > .venv/etc/ipython/ipython_kernel_config.py
 	@mkdir -p $(@D) && touch $@
 
 # A cell's cached output is stale when the library or a package changes.
