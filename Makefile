@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+SHELL := bash
 STAMPS := _build/stamps
 
 LIBRARY := $(shell find bnlib -name '*.py')
@@ -73,8 +74,10 @@ $(STAMPS)/library: $(STAMPS)/install $(LIBRARY)
 	@touch $@
 
 $(STAMPS)/book: $(STAMPS)/library $(STAMPS)/exercises $(CHAPTERS)
-	@echo "Building the book (changed chapters execute; about two minutes from nothing) ..."
-	@$(BIN)/jupyter-book build . -W --keep-going -n -q
+	@echo "Building the book (changed pages execute; two minutes from nothing) ..."
+	@set -o pipefail; $(BIN)/jupyter-book build . -W --keep-going -n 2>&1 | tee _build/book.log \
+	  | awk '/Execut(ing|ed) notebook/ {sub("$(CURDIR)/", ""); print "  " $$0; fflush()}' \
+	  || { cat _build/book.log; rm -rf _build/.doctrees; exit 1; }  # warn again next time
 	@touch $@
 
 $(STAMPS)/exercises: $(STAMPS)/install $(LIBRARY) $(SETS) $(GRADER)
