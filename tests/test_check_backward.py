@@ -251,7 +251,7 @@ WRONG_SIMPLIFIED = {
         "rounded to float32",
         ("mu = x.mean(axis=0)", "x = x.astype('f4')\n    mu = x.mean(axis=0)"),
     ),
-    "eps default": ("variance is as small as eps|of 9 inputs", ("1e-5", "1e-3")),
+    "eps default": ("the default is 1e-5", ("1e-5", "1e-3")),
     "raises": ("It raises TypeError on x", ("d, axis=0) / N", "d, axes=0) / N")),
 }
 
@@ -925,6 +925,20 @@ WRONG_ERROR = {
         (TOP, "top = np.max(np.abs(a - n))"),
         (BOTTOM, "np.max(np.abs(a)) + np.max(np.abs(n))"),
     ),
+    "largest entry, lectures' version": (
+        "largest over the entries",
+        *ENTRIES[:1],
+        (BOTTOM, "np.maximum(1e-8, np.abs(a) + np.abs(n))"),
+        ("if bottom == 0:\n        return 0.0", "pass"),
+        ("if np.shape(a) != np.shape(n):\n        return np.inf", "pass"),
+        ("top / bottom", "np.max(top / bottom)"),
+    ),
+    "absolute, nothing guarded": (
+        "absolute error",
+        ("if np.shape(a) != np.shape(n):\n        return np.inf", "pass"),
+        ("if bottom == 0:\n        return 0.0", "pass"),
+        ("top / bottom", "top"),
+    ),
     "an array": ("has shape", ("top / bottom", "np.abs(a - n) / bottom")),
     "a bool": ("wrong on", ("top / bottom", "top / bottom < 1e-6")),
 }
@@ -1028,8 +1042,8 @@ WRONG_DETECTOR = {
         r"dgamma has shape \(1, D\)\. Its dgamma has another shape|another shape than",
         ("if a.shape != n.shape:\n        return np.inf", "pass"),
     ),
-    "always right": ("never called", ("rng = np", "return True\n    rng = np")),
-    "always wrong": ("never called", ("rng = np", "return False\n    rng = np")),
+    "always right": ("never calls it", ("rng = np", "return True\n    rng = np")),
+    "always wrong": ("never calls it", ("rng = np", "return False\n    rng = np")),
     "float32": (
         "x is float32",
         ("x = rng.normal(3.0, 2.0, size=(N, D))", "x = rng.normal(size=(N, D))\n"

@@ -9,6 +9,11 @@ import numpy as np
 from bnlib.check._exercise import Case, CheckFailed, Exercise, Mistake, _where
 from bnlib.check._inputs import draw_batch
 
+_CHANGED = (
+    "Its owner still needs it: other layers read x, and other branches dy. "
+    "`d = gamma * dy` makes a new array; `dy *= gamma` overwrites the old one."
+)
+
 # --- Training: one formula for (N, D) and for any number of axes ----------------------
 
 
@@ -162,6 +167,9 @@ def _standard_deviation(var, eps, kind):
         "eps 1e-3": lambda: np.sqrt(var + 1e-3),
         "eps 1e-12": lambda: np.sqrt(var + 1e-12),
         "eps 1e-8": lambda: np.sqrt(var + 1e-8),
+        "default 1e-3": lambda: np.sqrt(var + (1e-3 if eps == 1e-5 else eps)),
+        "default 1e-8": lambda: np.sqrt(var + (1e-8 if eps == 1e-5 else eps)),
+        "default 1e-12": lambda: np.sqrt(var + (1e-12 if eps == 1e-5 else eps)),
     }[kind]()
 
 
@@ -198,6 +206,13 @@ _STATISTICS = (
             {"denominator": f"eps {value}"},
         )
         for value in ("1e-5", "1e-3", "1e-8", "1e-12")
+    ),
+    *(
+        Mistake(
+            f"Your eps is {value} where none is given; the default is 1e-5.",
+            {"denominator": f"default {value}"},
+        )
+        for value in ("1e-3", "1e-8", "1e-12")
     ),
     Mistake(
         "The variance is divided by N − 1. The batch was normalised by its biased "
@@ -303,8 +318,8 @@ _ALONG_FEATURES = (
         {"statistics": "1", "means": "1", "parameters": "1"},
     ),
     Mistake(
-        "The statistics and means are right for layer norm: they are over axis 1. "
-        "Batch norm treats each column by itself: axis 0.",
+        "That is layer norm: mean, variance and the means in dx are over axis 1. Batch "
+        "norm treats each column by itself: axis 0.",
         {"statistics": "1", "means": "1"},
     ),
     *(
@@ -473,9 +488,9 @@ _INPUT = (
 )
 
 _GAMMA_BY_SAMPLE = Mistake(
-    "gamma is multiplied as gamma[:, None], one value for each sample (which shows "
-    "only where N is not D, or as an error). It has one for each feature: `gamma * "
-    "dy`.",
+    "gamma is multiplied as gamma[:, None], one value for each sample. (Where N = D "
+    "that runs, and is wrong; elsewhere it fails.) There is one for each feature: "
+    "`gamma * dy` broadcasts along the batch by itself.",
     {"with_gamma": "gamma[:, None]"},
 )
 
@@ -534,6 +549,7 @@ simplified = Exercise(
     formula=_columns,
     cases=_column_cases,
     section="backward-simplified",
+    changed=_CHANGED,
     mistakes=(
         *_PARAMETERS,
         *_INPUT,
@@ -665,6 +681,7 @@ convolutional = Exercise(
     formula=_training,
     cases=_image_cases,
     section="backward-convolution",
+    changed=_CHANGED,
     mistakes=(*_AXES, *_PARAMETERS, *_INPUT, *_STATISTICS),
 )
 
@@ -1086,6 +1103,7 @@ staged = _Graph(
     formula=_staged,
     cases=_column_cases,
     section="backward-graph",
+    changed=_CHANGED,
     mistakes=(
         *(m for m in _PARAMETERS if "order" not in m.knobs or m is _SWAPPED),
         *(Mistake(message, {node: kind}) for node, kind, message in _NODES),
@@ -1194,6 +1212,7 @@ evaluation = Exercise(
     formula=_evaluation,
     cases=_evaluation_cases,
     section="backward-evaluation",
+    changed=_CHANGED,
     mistakes=(
         Mistake(
             "These are the training gradients, with the batch's own statistics. In "
@@ -1527,6 +1546,76 @@ def _error_cases(rng):
 
 _RELATIVE = "‖a − n‖ / (‖a‖ + ‖n‖)"
 
+_ERROR_KINDS = (
+    *(
+        Mistake(
+            f"That is the {word} over the entries of |a − n| / (|a| + |n|). A "
+            "single entry that is nearly zero then decides, although nobody "
+            "needs its digits. Take norms of the whole arrays first: "
+            f"{_RELATIVE}.",
+            {"kind": f"entries {kind}"},
+        )
+        for kind, word in (("max", "largest"), ("mean", "mean"), ("sum", "sum"))
+    ),
+    *(
+        Mistake(
+            "That is an absolute error: whether 0.01 is small depends on the size "
+            f"of the gradients. Divide by it: {_RELATIVE}.",
+            {"kind": kind},
+        )
+        for kind in ("absolute", "absolute max")
+    ),
+    *(
+        Mistake(
+            "You divide by the norm of one of the two only. If that one is zero, "
+            f"so is the denominator. Divide by the sum of both: {_RELATIVE}.",
+            {"kind": kind},
+        )
+        for kind in ("by numeric", "by analytic")
+    ),
+    Mistake(
+        "You divide by the larger norm; here it is the sum of both, "
+        f"{_RELATIVE}, so that 1 means nothing in common.",
+        {"kind": "by larger"},
+    ),
+    Mistake(
+        "You divide by ‖a + n‖, which is zero where the two are opposite. Take the "
+        f"norms first, then add: {_RELATIVE}.",
+        {"kind": "by sum"},
+    ),
+    *(
+        Mistake(
+            "The differences keep their signs, so that positive ones cancel "
+            "negative ones and a wrong gradient can have error 0 or less. Take "
+            f"absolute values, or the norm: {_RELATIVE}.",
+            {"kind": kind},
+        )
+        for kind in ("signed", "signed everywhere", "signed entries")
+    ),
+    *(
+        Mistake(
+            "You compare the lengths of the two gradients, not the gradients: one "
+            "of the right length in a wrong direction would pass. Subtract first, "
+            f"then take the norm: {_RELATIVE}.",
+            {"kind": kind},
+        )
+        for kind in ("norms apart", "norms apart, signed")
+    ),
+    Mistake(
+        "Those are squares: an error of 1e-3 would show as 1e-6. Take the roots: "
+        f"{_RELATIVE}.",
+        {"kind": "squares"},
+    ),
+    *(
+        Mistake(
+            "You use another size than the Euclidean norm. With "
+            f"`np.linalg.norm`: {_RELATIVE}.",
+            {"kind": kind},
+        )
+        for kind in ("largest", "largest each", "means")
+    ),
+)
+
 error = Exercise(
     name="gradient_error",
     outputs=("error",),
@@ -1560,72 +1649,11 @@ error = Exercise(
             for value in (1e-8, 1e-7, 1e-6, 1e-5)
             for name in ("guard", "larger")
         ),
-        *(
-            Mistake(
-                f"That is the {word} over the entries of |a − n| / (|a| + |n|). A "
-                "single entry that is nearly zero then decides, although nobody "
-                "needs its digits. Take norms of the whole arrays first: "
-                f"{_RELATIVE}.",
-                {"kind": f"entries {kind}"},
-            )
-            for kind, word in (("max", "largest"), ("mean", "mean"), ("sum", "sum"))
-        ),
-        *(
-            Mistake(
-                "That is an absolute error: whether 0.01 is small depends on the size "
-                f"of the gradients. Divide by it: {_RELATIVE}.",
-                {"kind": kind},
-            )
-            for kind in ("absolute", "absolute max")
-        ),
-        *(
-            Mistake(
-                "You divide by the norm of one of the two only. If that one is zero, "
-                f"so is the denominator. Divide by the sum of both: {_RELATIVE}.",
-                {"kind": kind},
-            )
-            for kind in ("by numeric", "by analytic")
-        ),
-        Mistake(
-            "You divide by the larger norm; here it is the sum of both, "
-            f"{_RELATIVE}, so that 1 means nothing in common.",
-            {"kind": "by larger"},
-        ),
-        Mistake(
-            "You divide by ‖a + n‖, which is zero where the two are opposite. Take the "
-            f"norms first, then add: {_RELATIVE}.",
-            {"kind": "by sum"},
-        ),
-        *(
-            Mistake(
-                "The differences keep their signs, so that positive ones cancel "
-                "negative ones and a wrong gradient can have error 0 or less. Take "
-                f"absolute values, or the norm: {_RELATIVE}.",
-                {"kind": kind},
-            )
-            for kind in ("signed", "signed everywhere", "signed entries")
-        ),
-        *(
-            Mistake(
-                "You compare the lengths of the two gradients, not the gradients: one "
-                "of the right length in a wrong direction would pass. Subtract first, "
-                f"then take the norm: {_RELATIVE}.",
-                {"kind": kind},
-            )
-            for kind in ("norms apart", "norms apart, signed")
-        ),
-        Mistake(
-            "Those are squares: an error of 1e-3 would show as 1e-6. Take the roots: "
-            f"{_RELATIVE}.",
-            {"kind": "squares"},
-        ),
-        *(
-            Mistake(
-                "You use another size than the Euclidean norm. With "
-                f"`np.linalg.norm`: {_RELATIVE}.",
-                {"kind": kind},
-            )
-            for kind in ("largest", "largest each", "means")
+        *_ERROR_KINDS,
+        *(  # whoever takes another formula often guards neither zeros nor shapes
+            Mistake(m.message, m.knobs | more | {"shapes": "broadcast"})
+            for m in _ERROR_KINDS
+            for more in ({"zeros": "nan"}, {"guard": 1e-8}, {"larger": 1e-8})
         ),
     ),
 )
@@ -1778,7 +1806,7 @@ class _TestOfTests(Exercise):
     def _rejected(self, planted):
         text = f"It rejects a right backward pass ({planted.what}). "
         if not planted.calls:
-            return text + "It never called it: compare what `backward` returns."
+            return text + "Your test never calls it: compare what `backward` returns."
         dy, x, *_ = planted.calls[0]
         if dy.size > 1 and np.ptp(dy) == 0:
             return (
@@ -1802,15 +1830,16 @@ class _TestOfTests(Exercise):
         others = [p.what for p in passed if p is not first]
         if len(others) > 4:
             others[3:] = [f"and {len(others) - 3} more"]
+        such_as = ", such as" if others else ":"
         text = (
-            f"It accepts {len(passed)} of {number} wrong backward passes, such as one "
+            f"It accepts {len(passed)} of {number} wrong backward passes{such_as} one "
             f"{first.what}. {self._why(first)}"
         )
-        return text + (f"\nIt also accepts: {'; '.join(others)}." if others else "")
+        return text + (f"\nIt also accepts one {'; '.join(others)}." if others else "")
 
     def _why(self, planted):
         if not planted.calls:
-            return "It never called it: compare what `backward` returns."
+            return "Your test never calls it: compare what `backward` returns."
         if all(np.ptp(dy) == 0 for dy, *_ in planted.calls):
             return (
                 "Your dy is the same everywhere. Then dx is zero whatever x is, and "
@@ -1832,9 +1861,10 @@ class _TestOfTests(Exercise):
                 f"Its {name} has another shape than {name[1:]}: compare the shapes as "
                 "well as the numbers, which broadcast."
             )
+        percent = f"{100 * by:.0f}" if by > 0.01 else f"{100 * by:.2g}"
         return (
-            f"Your inputs show it: its {name} is off by {100 * by:.2g}%. Do you "
-            "compare all three gradients, and is your tolerance tight? (1e-6 will do.)"
+            f"Your inputs show it: its {name} is off by {percent}%. Do you compare all "
+            "three gradients, and is your tolerance tight? (1e-6 will do.)"
         )
 
 
