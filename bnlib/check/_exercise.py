@@ -69,10 +69,14 @@ class Mistake:
         What the learner did, why it is wrong, and what is right: a few sentences.
     knobs : dict
         Keyword arguments that make the formula wrong in this way.
+    alone : bool
+        Whether it is tried alone only, never as one of two mistakes at once, which
+        takes time where there are many.
     """
 
     message: str
     knobs: dict
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,9 +235,12 @@ class Exercise:
         raise self._failure(reason) from cause
 
     def _explain(self, k, cases, results):
-        """Return the messages of the one or two mistakes that give output k."""
+        """Return the messages of the one or two mistakes that give output k.
+
+        Axes of length 1 do not count: they are a matter for `_describe`.
+        """
         tried = [
-            (case, result[k], self._formula(case, {})[k])
+            (case, result[k].squeeze(), np.squeeze(self._formula(case, {})[k]))
             for case, result in zip(cases, results, strict=True)
             if not isinstance(result, Exception)
         ]
@@ -245,7 +252,7 @@ class Exercise:
         if alone:
             everywhere = (m for m in alone if self._agrees(m.knobs, cases, results))
             return next(everywhere, alone[0]).message
-        for first, second in combinations(self.mistakes, 2):
+        for first, second in combinations([m for m in self.mistakes if not m.alone], 2):
             knobs = first.knobs | second.knobs
             if len(knobs) == len(first.knobs) + len(second.knobs) and self._matches(
                 k, knobs, tried
@@ -276,16 +283,18 @@ class Exercise:
     def _matches(self, k, knobs, tried):
         """Whether a wrong version gives the learner's output k, and not the truth.
 
-        Axes of length 1 do not count: they are a matter for `_describe`.
         An input on which the learner's function raises was not tried here: code that
         gets the axes wrong may well raise where there are other axes.
         """
         differs = False
         for case, got, truth in tried:
             wrong = _part(self._formula(case, knobs), k)
-            if isinstance(wrong, Exception) or not _agree(
-                got.squeeze(), wrong.squeeze(), case.tolerance
-            ):
+            if isinstance(wrong, Exception):
+                return False
+            wrong = np.squeeze(wrong)
+            # A result that should be 0 is so up to rounding, on the scale of the truth.
+            scale = max(_scale(wrong), _scale(truth))
+            if not _agree(got, wrong, case.tolerance, scale):
                 return False
             differs = differs or not any(
                 _agree(value, truth, case.tolerance) for value in (wrong, got)
@@ -331,9 +340,13 @@ class Exercise:
             )
         wrong = ~(np.abs(got - want) <= case.tolerance * _scale(want))
         bad = _first(wrong)
+        where = (
+            f", in {wrong.sum()} of {wrong.size} entries: first at {_at(bad)}, where"
+            if got.ndim
+            else ":"
+        )
         text = (
-            f"{name} is wrong on {case.what}, in {wrong.sum()} of {wrong.size} "
-            f"entries: first at {_at(bad)}, where it is {got[bad]:.6g}; "
+            f"{name} is wrong on {case.what}{where} it is {got[bad]:.6g}; "
             f"expected {want[bad]:.6g}."
         )
         off = np.max(np.abs(got - want)) / _scale(want)
@@ -369,11 +382,12 @@ def _part(result, k):
 
 
 def _scale(want):
-    return np.max(np.abs(want), initial=np.finfo(np.float32).tiny)
+    finite = np.abs(want)[np.isfinite(want)]
+    return np.max(finite, initial=np.finfo(np.float32).tiny)
 
 
-def _agree(got, want, tolerance):
-    """Whether shapes are equal and entries close.
+def _agree(got, want, tolerance, scale=None):
+    """Whether shapes are equal and entries close, relative to the scale.
 
     NaN and infinity agree with their own; exceptions with nothing.
     """
@@ -382,8 +396,8 @@ def _agree(got, want, tolerance):
     finite = np.isfinite(want)
     if not np.array_equal(got[~finite], want[~finite], equal_nan=True):
         return False
-    got, want = got[finite], want[finite]
-    return bool(np.all(np.abs(got - want) <= tolerance * _scale(want)))
+    scale = _scale(want) if scale is None else scale
+    return bool(np.all(np.abs(got[finite] - want[finite]) <= tolerance * scale))
 
 
 def _changed(after, before):

@@ -6,6 +6,7 @@ raise, the formula is written as they write it, so that it does the same.
 """
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,10 @@ CANCELLATION = (
 )
 
 
+CONSTANT = (
+    "One feature is constant here: x − mean and the variance are 0, and y is beta."
+)
+NEGATIVE = "A negative axis counts from the end: axis % x.ndim makes it positive."
 _COLUMNS = {"affine": "gamma + beta in columns"}
 
 
@@ -321,8 +326,9 @@ def _train_cases(rng):
     x, gamma, beta = draw_batch(rng, (8, 3))
     cases.append(Case("eps = 0.1", (x, gamma, beta), {"eps": 0.1}, SINGLE))
     x[:, 1] = 2.0
-    hint = "For the constant feature x − mean is 0 and the variance is 0: y is beta."
-    cases.append(Case("a feature that is constant", (x, gamma, beta), {}, SINGLE, hint))
+    cases.append(
+        Case("a feature that is constant", (x, gamma, beta), {}, SINGLE, CONSTANT)
+    )
     hint = (
         "With one sample mean = x and var = 0, so that y = beta; no special case is "
         "needed."
@@ -431,7 +437,7 @@ def _update(
         m = fixed_momentum
     else:
         m = default_momentum if momentum is None else momentum
-    factor = count / (count - 1)
+    factor = np.float64(count) / (count - 1)
     old_factor = 1.0
     if stored == "everything unbiased":
         old_factor = factor
@@ -445,7 +451,7 @@ def _update(
         "biased std": lambda: np.sqrt(var),
         "plus one": lambda: var * (count + 1) / count,
         "only / (M - 1)": lambda: var / (count - 1),
-        "integer": lambda: var * (count // (count - 1)),
+        "integer": lambda: var * np.floor(factor),
         "squared": lambda: (var * factor) ** 2,
     }.get(stored, lambda: var * factor)()
 
@@ -768,9 +774,9 @@ evaluate = Exercise(
 # 4. The layer
 
 
-def _knobs(formula, knobs):
-    """Return the knobs that a formula knows."""
-    known = {**formula.__kwdefaults__, **_finish.__kwdefaults__}
+def _knobs(knobs, *formulas):
+    """Return the knobs that these formulas know."""
+    known = {name for formula in formulas for name in formula.__kwdefaults__}
     return {name: value for name, value in knobs.items() if name in known}
 
 
@@ -789,25 +795,26 @@ def _layer(
     start_beta=0.0,
     starts_training=True,
     own_affine=False,
-    shape=None,
     updates="in training",
     training_uses="the batch",
     evaluation_uses="running statistics",
+    in_training=None,
+    in_evaluation=None,
     shared=False,
     **knobs,
 ):
     d = len(gamma)
-    shape = shape or (lambda d: (d,))
     rm, rv = np.full(d, start_mean), np.full(d, start_var)
-    new = [np.full(shape(d), v) for v in (start_gamma, start_beta)]
-    new += [rm.reshape(shape(d)), rv.reshape(shape(d)), np.array(starts_training)]
+    new = [np.full(d, v) for v in (start_gamma, start_beta)]
+    new += [rm, rv, np.array(float(starts_training))]
     if own_affine:
-        gamma, beta = new[0].reshape(d), new[1].reshape(d)
+        gamma, beta = new[0], new[1]
     step = 0
 
     def call(x, training):
         nonlocal rm, rv, step
-        y, mean, var = _train(x, gamma, beta, eps, **_knobs(_train, knobs))
+        trained = _knobs(knobs, _train, _finish) | (in_training or {})
+        y, mean, var = _train(x, gamma, beta, eps, **trained)
         before = rm, rv
         if updates == "always" or training == (updates == "in training"):
             step += 1
@@ -818,7 +825,7 @@ def _layer(
                 var,
                 len(x),
                 momentum,
-                **{"step": step, **_knobs(_update, knobs)},
+                **{"step": step, **_knobs(knobs, _update)},
             )
         if training and training_uses == "the batch":
             return y
@@ -830,15 +837,15 @@ def _layer(
             m = 0.1 if momentum is None else momentum
             mean, var = (a / (1 - (1 - m) ** step) for a in (mean, var))
             uses = "running statistics"
-        options = {"uses": uses, **_knobs(_eval, knobs)}
+        options = {"uses": uses} | _knobs(knobs, _eval, _finish) | (in_evaluation or {})
         return _eval(x, gamma, beta, mean, var, eps, **options)[0]
 
     y_train = np.concatenate([call(x, starts_training) for x in train])
-    after = rm.reshape(shape(d)), rv.reshape(shape(d))
+    after = rm, rv
     y_test = np.concatenate([call(x, training=False) for x in test])
-    evaluated = rm.reshape(shape(d)), rv.reshape(shape(d))
+    evaluated = rm, rv
     y_more = call(more, training=True)
-    final = rm.reshape(shape(d))
+    final = rm
     second = final if shared else new[2]
     return (*new, y_train, *after, y_test, *evaluated, y_more, final, second)
 
@@ -879,21 +886,31 @@ def _numeric(y):
 
 def _layer_cases(rng):
     cases = []
-    for d, sizes, what, options in (
-        (5, (8, 6, 7), "three batches", {}),
-        (4, (4, 9, 4, 3), "four batches, momentum = 0.3", {"momentum": 0.3}),
-        (3, (5, 2, 6), "three batches, eps = 0.1", {"eps": 0.1}),
+    for d, sizes, std, what, options in (
+        (5, (8, 6, 7), 2.0, "three batches", {}),
+        (4, (4, 9, 4, 3), 2.0, "four batches, momentum = 0.3", {"momentum": 0.3}),
+        (3, (5, 2, 6), 2.0, "three batches, eps = 0.1", {"eps": 0.1}),
+        (6, (7, 6), 5e-3, "two batches, momentum = 1", {"momentum": 1.0}),
     ):
-        *train, more = (draw_batch(rng, (n, d))[0] * 2 for n in (*sizes, 6))
-        test = tuple(draw_batch(rng, (n, d))[0] for n in (d, 1, 6))
+        *train, more = (draw_batch(rng, (n, d), std=std)[0] for n in (*sizes, 6))
+        alone = (1,) if options else ()
+        test = tuple(draw_batch(rng, (n, d), std=std)[0] for n in (d, *alone, 6))
         _, gamma, beta = draw_batch(rng, (2, d))
         arguments = (tuple(train), test, more, gamma, beta)
-        cases.append(Case(what, arguments, options, SINGLE))
+        tolerance = SINGLE if std > 1 else 1e-3
+        cases.append(Case(what, arguments, options, tolerance))
     return cases
 
 
-def _column(d):
-    return (1, d)
+def _in_one_mode(mode, mistakes):
+    """Return mistakes made in one mode only."""
+    return tuple(
+        Mistake(
+            f"{mode.replace('_', ' ').capitalize()}: {m.message}", {mode: m.knobs}, True
+        )
+        for m in mistakes
+        if m.knobs != _COLUMNS
+    )
 
 
 layer = Exercise(
@@ -990,7 +1007,9 @@ layer = Exercise(
         ),
         *UPDATE_MISTAKES,
         *VARIANCE_MISTAKES,
-        *_finish_mistakes(),
+        *(replace(m, alone=True) for m in _finish_mistakes() if m.knobs != _COLUMNS),
+        *_in_one_mode("in_evaluation", _finish_mistakes("running_mean", "running_var")),
+        *_in_one_mode("in_training", _finish_mistakes()),
         Mistake(
             "The momentum is 0.1 whatever the caller passes. Use self.momentum.",
             {"fixed_momentum": 0.1},
@@ -1037,7 +1056,7 @@ def _nd(
         "(0, 2, ...)": tuple(a for a in range(x.ndim) if a != 1),
         "(2, 3)": (2, 3),
         "(2, ...)": tuple(range(2, x.ndim)),
-        "space": others[1:],
+        "space": tuple(a for a in others if a != 0),
         "samples": (0,),
         "0": (0,),
         "layer": tuple(range(1, x.ndim)),
@@ -1111,18 +1130,21 @@ def _nd_cases(rng):
         ((1, 3, 4, 5), 1, np.float64, {}, "Here N = 1."),
         ((3, 4, 2, 5), 1, np.float64, {"eps": 0.1}, "Here eps = 0.1."),
         ((3, 4, 5, 2), 1, np.float64, {}, "The variances here are as small as eps."),
-        ((3, 4, 5, 6), -1, np.float64, {"axis": -1}, other),
+        ((4, 3, 5, 2), 1, np.float64, {}, CONSTANT),
+        ((3, 4, 5, 6), -1, np.float64, {"axis": -1}, f"{other} {NEGATIVE}"),
         ((3, 4, 5, 2), 3, np.float32, {"axis": 3}, other),
         ((7, 4), 1, np.float64, {}, dims),
         ((5, 3, 6), 1, np.float64, {}, dims),
         ((2, 3, 4, 2, 5), 1, np.float64, {}, dims),
         ((5, 3, 4), 0, np.float64, {"axis": 0}, other),
-        ((2, 3, 5, 4), -2, np.float64, {"axis": -2}, other),
+        ((2, 3, 5, 4), -2, np.float64, {"axis": -2}, f"{other} {NEGATIVE}"),
     ):
         tiny = "small" in hint
         x, gamma, beta = draw_batch(
             rng, shape, dtype=dtype, axis=axis, std=1e-3 if tiny else 1.0
         )
+        if hint == CONSTANT:
+            x[:, 1] = 2.0
         if shape == (2, 5, 3, 4):  # channels-last in memory, as a view
             x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         what = f"x of shape {shape}, {np.dtype(dtype).name}"
@@ -1168,7 +1190,14 @@ convolution = Exercise(
             {"axes": "(0, 2, 3)"},
             {"axes": "(0, 2, ...)"},
             {"axes": "(0, 2, 3)", "parameters": "axis 1"},
+        ),
+        *_several(
+            "The channels are taken to be on axis 1, whatever `axis` says. For "
+            "channels-last, (N, H, W, C), the statistics then mix the channels, or "
+            "gamma and beta do not fit. Take the mean over every axis but `axis`, and "
+            "give gamma its C on `axis`.",
             {"fixed_axis": 1},
+            {"parameters": "axis 1"},
         ),
         *_several(
             "A negative axis is not found among 0, 1, 2, ..., so no axis is left out "
@@ -1213,11 +1242,6 @@ convolution = Exercise(
             "C = W without any error). Give them a shape with C on the channel axis "
             "and 1 elsewhere, such as (1, C, 1, 1).",
             {"parameters": "last axis"},
-        ),
-        *_several(
-            "gamma and beta always lie along axis 1. Put C where `axis` says, and 1 "
-            "elsewhere.",
-            {"parameters": "axis 1"},
         ),
         Mistake(
             "y still has its channels on the last axis. Move them back: "
@@ -1295,9 +1319,10 @@ moments = Exercise(
     section="forward-numerics",
     mistakes=(
         Mistake(
-            "Computed with enough digits, but the result is rounded to float16 again. "
-            "(So does NumPy's own x.mean() with a float16 x.) Statistics stay in "
-            "float32: convert x first, and do not convert back.",
+            "The result is rounded to float16. (NumPy's x.mean() of a float16 x is "
+            "float16 again, and so is all that you compute with it; squares above "
+            "65504 are then infinite.) Convert x first, x.astype(np.float32), and do "
+            "not convert back.",
             {"rounded": True},
         ),
         *VARIANCE_MISTAKES,
@@ -1510,11 +1535,11 @@ def _merge(
 ):
     (mean_a, var_a, n_a), (mean_b, var_b, n_b) = a, b
     mean_a, var_a, mean_b, var_b = _wide(mean_a, var_a, mean_b, var_b)
-    if empty == "ignored" and n_a == 0:
-        mean_a, var_a = mean_b, var_b
-    if empty == "ignored" and n_b == 0:
-        mean_b, var_b = mean_a, var_a
     n = np.float64(n_a + n_b)
+    if empty == "ignored" and n_a == 0:
+        return mean_b, var_b, np.array(n)
+    if empty == "ignored" and n_b == 0:
+        return mean_a, var_a, np.array(n)
     delta = mean_b - mean_a
     mean = {
         "counts": mean_a + delta * (n_b / n),
@@ -1724,6 +1749,7 @@ def _fold(
         "unscaled": lambda: w,
         "last axis": lambda: w * s,
         "s[:, None]": lambda: w * s[:, None],
+        "s[:, None, None, None]": lambda: w * s[:, None, None, None],
         "axis 1": lambda: w * s.reshape(-1, *(1 for _ in w.shape[2:])),
         "without gamma": lambda: w * (1 / std).reshape(-1, *(1 for _ in w.shape[1:])),
         "divided": lambda: w / s.reshape(-1, *(1 for _ in w.shape[1:])),
@@ -1848,7 +1874,7 @@ fold = Exercise(
                 "(out, 1, 1, 1), with as many ones as w has further axes.",
                 {"weights": knob},
             )
-            for knob in ("last axis", "s[:, None]", "axis 1")
+            for knob in ("last axis", "s[:, None]", "s[:, None, None, None]", "axis 1")
         ),
         Mistake(
             "gamma is missing in the weights: w2 = s * w with "
