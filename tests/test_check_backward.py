@@ -150,7 +150,7 @@ WRONG_SIMPLIFIED = {
     "4 sum": ("is a sum", ("np.mean(xmu**2, axis=0)", "np.sum(xmu**2, axis=0)")),
     "5 pooled": ("all of x at once", ("np.mean(xmu**2, axis=0)", "x.var()")),
     "3 E[x2] - E[x]2": (
-        "float32, mean about 1000.*loses its digits",
+        "float32, mean about 3000.*loses its digits",
         ("np.mean(xmu**2, axis=0)", "np.abs(np.mean(x * x, axis=0) - mu * mu)"),
     ),
     "means / (N - 1)": (
@@ -634,6 +634,34 @@ def test_staged_names(message, edits, seed):
     assert re.search(message, text), text
 
 
+@pytest.mark.parametrize(
+    ("exercise", "source", "edits", "messages"),
+    [
+        (
+            check.convolutional,
+            CONVOLUTIONAL,
+            [("d = g * dy", "d = dy"), (DX, "(d - m1 + xhat * m2) / s")],
+            ("gamma is missing", "wrong sign"),
+        ),
+        (
+            check.convolutional,
+            CONVOLUTIONAL,
+            [("x.size // gamma.size", "len(x)"), (DX, "d - m1 - xhat * m2")],
+            ("divided by N. A channel", "not divided by s"),
+        ),
+        (
+            check.staged,
+            STAGED,
+            [("(dy * xhat).sum", "(dy * c).mean"), ("dy.sum", "dy.mean")],
+            ("dbeta is a mean",),
+        ),
+    ],
+)
+def test_two_mistakes_elsewhere(exercise, source, edits, messages):
+    text = rejected(exercise, edited(source, *edits))
+    assert all(re.search(message, text) for message in messages), text
+
+
 def test_staged_counts_what_is_right_so_far():
     half = edited(STAGED, (DC, "dxhat / s"))
     check.staged(half, until="dv")
@@ -763,7 +791,7 @@ WRONG_NUMERICAL = {
     ),
     "forward / 2h": ("Only one side", ("x[i] = old - h", "x[i] = old")),
     "divides by h": ("You divide by h", ("(2 * h)", "h")),
-    "precedence": ("wrong on|h²", ("/ (2 * h)", "/ 2 * h")),
+    "precedence": ("divides by 2 and then multiplies", ("/ (2 * h)", "/ 2 * h")),
     "not divided": ("division by 2h is missing", (" / (2 * h)", "")),
     "sign": ("sign is wrong", ("up - down", "down - up")),
     "dy ignored": (

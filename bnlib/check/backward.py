@@ -523,7 +523,7 @@ def _column_cases(rng):
         (5, 5, np.float64, -2.0, 4.0, 1e-9, ""),  # N could be taken for D
         (6, 4, np.float64, 3.0, 3e-3, 1e-9, _SMALL),
         (9, 3, np.float32, 1.0, 1.0, 2e-5, ""),
-        (16, 4, np.float32, 1e3, 1.0, 4e-3, _LARGE),
+        (16, 4, np.float32, 3e3, 1.0, 3e-2, _LARGE),
     ):
         what = f"x of shape ({n}, {d}), {np.dtype(dtype).name}, mean about {mean:g}"
         arguments = _draw(rng, (n, d), dtype=dtype, mean=mean, std=std)
@@ -577,7 +577,7 @@ def _image_cases(rng):
         ((3, 5, 4), 0, "(C, N, L)", np.float64, 1.0, 1.0, 1e-9, ""),
         ((3, 2, 4, 5), 1, "(N, C, H, W)", np.float64, 3.0, 3e-3, 1e-9, _SMALL),
         ((2, 3, 4, 5), 1, "(N, C, H, W)", np.float32, 1.0, 1.0, 2e-5, ""),
-        ((2, 4, 3, 3), 1, "(N, C, H, W)", np.float32, 1e3, 1.0, 4e-3, _LARGE),
+        ((2, 4, 3, 3), 1, "(N, C, H, W)", np.float32, 3e3, 1.0, 3e-2, _LARGE),
     ):
         place = f"The channels are on axis {axis} there: reduce over every other axis."
         text = f"x of shape {what} = {shape}, axis={axis}, {np.dtype(dtype).name}"
@@ -1336,7 +1336,7 @@ def _numerical(
         "2h, one-sided": 2 * h,
         "no": 1.0,
         "-2h": below - above,
-        "h²": h * h,
+        "/ 2 * h": 2 / h,
     }[divide]
     if together:  # all entries moved at once
         return ((f(x + above) - f(x + below)) * dy / width,)
@@ -1419,8 +1419,8 @@ numerical = Exercise(
             {"difference": "backward"},
         ),
         Mistake(
-            "You divide by h. From x − h to x + h it is 2h; the gradient is twice too "
-            "large.",
+            "You divide by h. From x − h to x + h it is 2h; the gradient is twice as "
+            "large as it should be.",
             {"divide": "h"},
         ),
         Mistake(
@@ -1428,7 +1428,15 @@ numerical = Exercise(
             "(L(x + h) − L(x − h)) / (2h).",
             {"difference": "forward", "divide": "2h, one-sided"},
         ),
-        Mistake("The division by 2h is missing.", {"divide": "no"}),
+        Mistake(
+            "`/ 2 * h` divides by 2 and then multiplies by h. Write `/ (2 * h)`.",
+            {"divide": "/ 2 * h"},
+        ),
+        Mistake(
+            "The division by 2h is missing: that is the change of L, not its rate of "
+            "change.",
+            {"divide": "no"},
+        ),
         Mistake(
             "The sign is wrong: L(x + h) − L(x − h), in this order.",
             {"divide": "-2h"},
