@@ -332,3 +332,16 @@ def test_the_answer_comes_at_once():
     start = time.perf_counter()
     says(lambda x, by=2.0: (x**3, x))
     assert time.perf_counter() - start < 0.5
+
+
+def test_code_in_backticks_is_not_broken_over_lines():
+    code = "`(1 - momentum) * old + momentum * new`"
+    exercise = Exercise(
+        name="code",
+        outputs=("y",),
+        formula=lambda x, *, by=1: (by * x,),
+        cases=lambda rng: [Case("x", (rng.normal(size=3),))],
+        mistakes=(Mistake(f"{'word ' * 12}{code} {'word ' * 12}", {"by": 2}),),
+        section="forward-training",
+    )
+    assert code in says(lambda x: 2 * x, exercise)

@@ -495,7 +495,7 @@ WRONG_FOLD = [
     ("beta is scaled", B2, "b2 = s * (b - running_mean + beta)"),
     ("beta is subtracted", "+ beta", "- beta"),
     ("gamma is missing in the bias", B2, "b2 = (b - running_mean) / np.sqrt(running_var + eps) + beta"),
-    ("b is None counts as zero", NONE, ""),
+    ("b = None counts as zero", NONE, ""),
     ("b2 is None", NONE, "    if b is None:\n        return w2, None\n"),
     ("still needs one", NONE, "    if b is None:\n        return w2, beta\n"),
     ("still needs one", NONE, "    if b is None:\n        return w2, np.zeros_like(beta)\n"),
@@ -564,39 +564,40 @@ def test_wrong_version_is_rejected_and_named(key, row):
 
 # fmt: off
 PAIRS = [
-    ("train", "mean of x²", "beta is missing", VAR, "var = (x**2).mean(axis=0)", Y, "y = gamma * xhat"),
-    ("train", "N − 1.*", "eps is missing", XHAT, "xhat = (x - mean) / x.std(axis=0, ddof=1)"),
-    ("train", "eps stands outside", "gamma is missing", XHAT, "xhat = (x - mean) / (np.sqrt(var) + eps)", Y, "y = xhat + beta"),
-    ("train", "not subtract", "column vector", XHAT, "xhat = x / np.sqrt(var + eps)", Y, COLUMN[2]),
-    ("running", "other way round", "biased variance", *both("momentum *", "(1 - momentum) *"), UNBIASED, "unbiased = var"),
-    ("running", "updated twice|does not decay", "upside down", *both("", "momentum *"), UNBIASED, "unbiased = var * (count - 1) / count"),
-    ("evaluate", "statistics of this batch", "beta is missing", "running_mean)", "x.mean(axis=0))", "running_var + eps", "x.var(axis=0) + eps", Y, "y = gamma * xhat"),
-    ("evaluate", "square root", "beta is multiplied", "np.sqrt(running_var + eps)", "(running_var + eps)", Y, "y = gamma * (xhat + beta)"),
-    ("layer", "biased variance", "other way round", UNBIASED, "unbiased = var", *both("momentum *", "(1 - momentum) *")),
-    ("layer", "starts at ones", "starts at zeros", "running_var = np.ones(", "running_var = np.zeros(", "gamma = np.ones(", "gamma = np.zeros("),
-    ("convolution", "instance norm", "biased variance", AXES, "axes = tuple(range(2, x.ndim))", ND_VAR, "var = x.var(axis=axes, keepdims=True, ddof=1)"),
-    ("convolution", "mean of x²", "eps stands outside", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True)", "np.sqrt(var + eps)", "(np.sqrt(var) + eps)"),
-    ("welford", "old mean in both", "unbiased", STEP, "m2 = m2 + delta * delta", W_OUT, "return mean, m2 / (count - 1), count"),
-    ("merge", "means is missing", "variances count equally", WITHIN + " + " + BETWEEN, "(var_a + var_b) / 2"),
-    ("merge", "empty set", "means is missing", M_EMPTY, "", " + " + BETWEEN, ""),
-    ("fold", "bias is lost", "eps is missing", B2, "b2 = beta - s * running_mean", SCALE, "s = gamma / np.sqrt(running_var)"),
-    ("fold", "wrong axis", "gamma is missing", W2, "w2 = w * s", SCALE, "s = 1 / np.sqrt(running_var + eps)"),
+    ("train", False, "mean of x²", "beta is missing", VAR, "var = (x**2).mean(axis=0)", Y, "y = gamma * xhat"),
+    ("train", True, "N − 1.*", "eps is missing", XHAT, "xhat = (x - mean) / x.std(axis=0, ddof=1)"),
+    ("train", True, "eps stands outside", "gamma is missing", XHAT, "xhat = (x - mean) / (np.sqrt(var) + eps)", Y, "y = xhat + beta"),
+    ("train", True, "not subtract", "column vector", XHAT, "xhat = x / np.sqrt(var + eps)", Y, COLUMN[2]),
+    ("running", False, "other way round", "biased variance", *both("momentum *", "(1 - momentum) *"), UNBIASED, "unbiased = var"),
+    ("running", False, "updated twice|does not decay", "upside down", *both("", "momentum *"), UNBIASED, "unbiased = var * (count - 1) / count"),
+    ("evaluate", True, "statistics of this batch", "beta is missing", "running_mean)", "x.mean(axis=0))", "running_var + eps", "x.var(axis=0) + eps", Y, "y = gamma * xhat"),
+    ("evaluate", True, "square root", "beta is multiplied", "np.sqrt(running_var + eps)", "(running_var + eps)", Y, "y = gamma * (xhat + beta)"),
+    ("layer", False, "biased variance", "other way round", UNBIASED, "unbiased = var", *both("momentum *", "(1 - momentum) *")),
+    ("layer", False, "starts at ones", "starts at zeros", "running_var = np.ones(", "running_var = np.zeros(", "gamma = np.ones(", "gamma = np.zeros("),
+    ("convolution", False, "instance norm", "biased variance", AXES, "axes = tuple(range(2, x.ndim))", ND_VAR, "var = x.var(axis=axes, keepdims=True, ddof=1)"),
+    ("convolution", False, "mean of x²", "eps stands outside", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True)", "np.sqrt(var + eps)", "(np.sqrt(var) + eps)"),
+    ("welford", True, "old mean in both", "unbiased", STEP, "m2 = m2 + delta * delta", W_OUT, "return mean, m2 / (count - 1), count"),
+    ("merge", True, "means is missing", "variances count equally", WITHIN + " + " + BETWEEN, "(var_a + var_b) / 2"),
+    ("merge", False, "empty set", "means is missing", M_EMPTY, "", " + " + BETWEEN, ""),
+    ("fold", False, "bias is lost", "eps is missing", B2, "b2 = beta - s * running_mean", SCALE, "s = gamma / np.sqrt(running_var)"),
+    ("fold", True, "wrong axis", "gamma is missing", W2, "w2 = w * s", SCALE, "s = 1 / np.sqrt(running_var + eps)"),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize("row", PAIRS, ids=lambda row: f"{row[0]}-{row[1]}-{row[2]}")
+@pytest.mark.parametrize("row", PAIRS, ids=lambda row: f"{row[0]}-{row[2]}-{row[3]}")
 def test_two_mistakes_are_both_named(row):
     """At once where they concern one output, else one after the other."""
-    key, first, second, *edits = row
+    key, one_output, first, second, *edits = row
     one = exercise(key)
     function = learner(edited(EXERCISES[key][0], *edits), one.name)
     for seed in (VISIBLE, *HIDDEN[:2]):
         text = message(one, function, seed)
-        at_once = "Two things" in text
-        assert re.search(first, text) or re.search(second, text), text
-        if at_once:
+        if one_output:
+            assert "Two things" in text
             assert re.search(first, text) and re.search(second, text), text
+        else:
+            assert re.search(f"{first}|{second}", text), text
 
 
 # Right versions, in other styles
@@ -1049,35 +1050,26 @@ def test_messages_are_short_and_end_a_sentence(key):
     for mistake in exercise(key).mistakes:
         assert len(mistake.message) < 420, mistake.message
         assert mistake.message.rstrip().endswith((".", ")")), mistake.message
-        assert mistake.message[0].isupper() or mistake.message.split()[0] in (
-            "eps var mean gamma beta x.reshape(-1, y n m2 delta delta² delta/n count "
-            "running_var running_mean count // xhat N"
-        ), mistake.message
 
 
 @pytest.mark.parametrize("key", RIGHT)
 def test_an_answer_comes_in_well_under_a_second(key):
     """Also for what no known mistake explains, when every pair is tried."""
     one = exercise(key)
-    slowest = 0
-    for source in RIGHT[key][:1]:
-        function = learner(source, one.name)
-        if inspect.isclass(function):
+    function = learner(RIGHT[key][0], one.name)
+    if inspect.isclass(function):
 
-            class Odd(function):
-                def __call__(self, x):
-                    return 1.37 * super().__call__(x) + 0.2
+        class Odd(function):
+            def __call__(self, x):
+                return 1.37 * super().__call__(x) + 0.2
 
-            odd = Odd
-        else:
+    else:
 
-            def odd(*args, function=function, **options):
-                out = function(*args, **options)
-                out = out if isinstance(out, tuple) else (out,)
-                return tuple(1.37 * a + 0.2 for a in out)
+        def Odd(*args, **options):
+            out = function(*args, **options)
+            out = out if isinstance(out, tuple) else (out,)
+            return tuple(1.37 * a + 0.2 for a in out)
 
-        start = time.perf_counter()
-        message(one, odd, 0)
-        slowest = max(slowest, time.perf_counter() - start)
-    print(f"{key}: {slowest:.3f} s")
-    assert slowest < 1.5  # on a busy machine; see the printed times
+    start = time.perf_counter()
+    assert "wrong on" in message(one, Odd, 0)
+    assert time.perf_counter() - start < 1

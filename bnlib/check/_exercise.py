@@ -11,6 +11,7 @@ But: no sandbox here. The learner's function runs in this process.
 import copy
 import inspect
 import linecache
+import re
 import textwrap
 import traceback
 import warnings
@@ -23,6 +24,8 @@ import numpy as np
 
 BOOK = "chapters/{page}.html#sec-{section}"
 HERE = str(Path(__file__).parent)
+CODE = re.compile("`[^`]+`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class CheckFailed(AssertionError):
@@ -365,13 +368,13 @@ class Exercise:
         link = BOOK.format(page=page, section=self.section)
         lines = [
             textwrap.fill(
-                line,
+                CODE.sub(lambda code: code[0].replace(" ", NO_BREAK), line),
                 84,
                 initial_indent="  ",
                 subsequent_indent="  ",
                 break_on_hyphens=False,
                 break_long_words=False,
-            )
+            ).replace(NO_BREAK, " ")
             for line in (*reason.splitlines(), f"Explained in {link}")
         ]
         return CheckFailed("\n".join([f"✗ {self.name}", *lines]))

@@ -505,40 +505,40 @@ def _update_cases(rng):
 
 UPDATE_MISTAKES = (
     Mistake(
-        "The momentum is the other way round: you compute momentum * old + "
-        "(1 - momentum) * new, as Keras does. Here, as in PyTorch, momentum weighs the "
-        "new value: (1 - momentum) * old + momentum * new.",
+        "The momentum is the other way round: you compute "
+        "`momentum * old + (1 - momentum) * new`, as Keras does. Here, as in PyTorch, "
+        "momentum weighs the new value: `(1 - momentum) * old + momentum * new`.",
         {"weights": "old"},
     ),
     Mistake(
         "The running variance takes in the biased variance. It estimates the variance "
-        "of the whole population, so the unbiased one is stored: var * count / "
-        "(count - 1).",
+        "of the whole population, so the unbiased one is stored: "
+        "`var * count / (count - 1)`.",
         {"stored": "biased"},
     ),
     Mistake(
-        "The correction is upside down: you multiply by (count - 1) / count. The "
-        "unbiased variance is the larger one, var * count / (count - 1).",
+        "The correction is upside down: you multiply by `(count - 1) / count`. The "
+        "unbiased variance is the larger one, `var * count / (count - 1)`.",
         {"stored": "inverse"},
     ),
     Mistake(
         "You correct the variance with the number of features. It is an estimate from "
-        "`count` values: multiply by count / (count - 1).",
+        "`count` values: multiply by `count / (count - 1)`.",
         {"stored": "features"},
     ),
     Mistake(
-        "count // (count - 1) is an integer division, which gives 1 and corrects "
-        "nothing. Use count / (count - 1).",
+        "`count // (count - 1)` is an integer division, which gives 1 and corrects "
+        "nothing. Use `count / (count - 1)`.",
         {"stored": "integer"},
     ),
     Mistake(
         "You divide var by count - 1 but do not multiply by count. var is a mean "
-        "already: var * count / (count - 1).",
+        "already: `var * count / (count - 1)`.",
         {"stored": "only / (M - 1)"},
     ),
     Mistake(
-        "You multiply by (count + 1) / count. The unbiased variance is "
-        "var * count / (count - 1).",
+        "You multiply by `(count + 1) / count`. The unbiased variance is "
+        "`var * count / (count - 1)`.",
         {"stored": "plus one"},
     ),
     Mistake(
@@ -560,18 +560,18 @@ UPDATE_MISTAKES = (
         for knob in ("std", "biased std")
     ),
     Mistake(
-        "The old value does not decay: you compute old + momentum * new, which grows "
+        "The old value does not decay: you compute `old + momentum * new`, which grows "
         "without end. Multiply the old value by (1 - momentum).",
         {"weights": "no decay"},
     ),
     Mistake(
-        "The new value is not weighed: (1 - momentum) * old + new. The two weights "
+        "The new value is not weighed: `(1 - momentum) * old + new`. The two weights "
         "must add up to 1: multiply the new value by momentum.",
         {"weights": "decay only"},
     ),
     Mistake(
         "Only the last batch is kept. A running statistic remembers: "
-        "(1 - momentum) * old + momentum * new.",
+        "`(1 - momentum) * old + momentum * new`.",
         {"weights": "last"},
     ),
     Mistake(
@@ -581,12 +581,12 @@ UPDATE_MISTAKES = (
     ),
     Mistake(
         "You add the new value to the old one: a running sum. A running mean is "
-        "(1 - momentum) * old + momentum * new.",
+        "`(1 - momentum) * old + momentum * new`.",
         {"weights": "sum"},
     ),
     Mistake(
-        "You step away from the new value: old + momentum * (old - new). Move towards "
-        "it: old + momentum * (new - old).",
+        "You step away from the new value: `old + momentum * (old - new)`. Move "
+        "towards it: `old + momentum * (new - old)`.",
         {"weights": "wrong sign"},
     ),
     *(
@@ -614,7 +614,7 @@ UPDATE_MISTAKES = (
     ),
     Mistake(
         "The running statistics do not move: the old values come back. Compute "
-        "(1 - momentum) * old + momentum * new, and keep it.",
+        "`(1 - momentum) * old + momentum * new`, and keep it.",
         {"moved": "none"},
     ),
     Mistake(
@@ -1778,7 +1778,7 @@ def _fold_cases(rng):
         "A convolution's weights have four axes, the output channels first: give the "
         "scale the shape (out, 1, 1, 1)."
     )
-    none = "b is None counts as zero: batch norm still leaves a bias behind."
+    none = "b = None counts as zero: batch norm still leaves a bias behind."
     cases = []
     for shape, has_bias, dtype, std, options, hint in (
         ((5, 3), True, np.float64, 1.0, {}, ""),
