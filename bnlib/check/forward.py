@@ -319,6 +319,7 @@ def _train_cases(rng):
         (9, 3, np.float32, 1.0, 1.0, SINGLE, ""),
         # In float32 the mean's own rounding costs up to 5e-4 of a standard deviation.
         (64, 3, np.float32, 1e3, 1.0, 2e-3, CANCELLATION),
+        (10, 4, np.float64, 1e8, 1.0, SINGLE, CANCELLATION),
     ):
         what = f"x of shape ({n}, {d}), {np.dtype(dtype).name}, mean about {mean:g}"
         arguments = draw_batch(rng, (n, d), dtype=dtype, mean=mean, std=std)
@@ -891,14 +892,19 @@ def _layer_cases(rng):
         (4, (4, 9, 4, 3), 2.0, "four batches, momentum = 0.3", {"momentum": 0.3}),
         (3, (5, 2, 6), 2.0, "three batches, eps = 0.1", {"eps": 0.1}),
         (6, (7, 6), 5e-3, "two batches, momentum = 1", {"momentum": 1.0}),
+        (7, (8, 6), 2.0, "two batches, means about 1e8", {}),
     ):
         *train, more = (draw_batch(rng, (n, d), std=std)[0] for n in (*sizes, 6))
         alone = (1,) if options else ()
-        test = tuple(draw_batch(rng, (n, d), std=std)[0] for n in (d, *alone, 6))
+        test = [draw_batch(rng, (n, d), std=std)[0] for n in (d, *alone, 6)]
         _, gamma, beta = draw_batch(rng, (2, d))
-        arguments = (tuple(train), test, more, gamma, beta)
         tolerance = SINGLE if std > 1 else 1e-3
-        cases.append(Case(what, arguments, options, tolerance))
+        hint = ""
+        if "1e8" in what:
+            train, test = ([x + 1e8 for x in xs] for xs in (train, test))
+            more, hint = more + 1e8, CANCELLATION
+        arguments = (tuple(train), tuple(test), more, gamma, beta)
+        cases.append(Case(what, arguments, options, tolerance, hint))
     return cases
 
 
@@ -1131,6 +1137,7 @@ def _nd_cases(rng):
         ((3, 4, 2, 5), 1, np.float64, {"eps": 0.1}, "Here eps = 0.1."),
         ((3, 4, 5, 2), 1, np.float64, {}, "The variances here are as small as eps."),
         ((4, 3, 5, 2), 1, np.float64, {}, CONSTANT),
+        ((2, 3, 4, 5), 1, np.float64, {}, CANCELLATION),
         ((3, 4, 5, 6), -1, np.float64, {"axis": -1}, f"{other} {NEGATIVE}"),
         ((3, 4, 5, 2), 3, np.float32, {"axis": 3}, other),
         ((7, 4), 1, np.float64, {}, dims),
@@ -1143,6 +1150,8 @@ def _nd_cases(rng):
         x, gamma, beta = draw_batch(
             rng, shape, dtype=dtype, axis=axis, std=1e-3 if tiny else 1.0
         )
+        if hint == CANCELLATION:
+            x = x + 1e8
         if hint == CONSTANT:
             x[:, 1] = 2.0
         if shape == (2, 5, 3, 4):  # channels-last in memory, as a view
