@@ -107,8 +107,7 @@ class Course:
         with self._gradebook() as gradebook:
             for student in list(gradebook.students):
                 if student.last_name == SAMPLE:
-                    for problem_set in problem_sets:
-                        self._forget(gradebook, problem_set.name, student.id)
+                    self._forget(gradebook, [s.name for s in problem_sets], student.id)
         for problem_set in problem_sets:
             self.register(problem_set)
         for submission in submissions:
@@ -127,11 +126,13 @@ class Course:
         self._run(Autograde, problem_set, student)
         self._run(GenerateFeedback, problem_set, student)
 
-    def _forget(self, gradebook: Gradebook, set_name: str, student: str) -> None:
-        for step in ("submitted", "autograded", "feedback"):
-            shutil.rmtree(self.root / step / student / set_name, ignore_errors=True)
-        with contextlib.suppress(MissingEntry):
-            gradebook.remove_submission(set_name, student)
+    def _forget(self, gradebook: Gradebook, sets: list[str], student: str) -> None:
+        """Remove a student's work on these sets, and the student if none is left."""
+        for name in sets:
+            for step in ("submitted", "autograded", "feedback"):
+                shutil.rmtree(self.root / step / student / name, ignore_errors=True)
+            with contextlib.suppress(MissingEntry):
+                gradebook.remove_submission(name, student)
         if not gradebook.find_student(student).submissions:
             gradebook.remove_student(student)
 

@@ -196,6 +196,21 @@ def test_released_notebooks_are_clean(released, name):
 
 
 @release
+@pytest.mark.parametrize("problem_set", SETS, ids=lambda s: s.name)
+def test_validate_sees_what_is_still_to_do(released, problem_set):
+    """A learner's Validate button fails every exercise of the blank notebook."""
+    name = f"{problem_set.name}/{problem_set.notebook}.ipynb"
+    notebook = nbformat.read(released / "exercises" / name, as_version=4)
+    checks = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
+    said = run(released, "nbgrader", "validate", f"exercises/{name}").stdout
+    assert f"VALIDATION FAILED ON {len(checks)} CELL(S)!" in said
+
+    source = released / "_build" / "nbgrader" / "source" / name
+    said = run(released, "nbgrader", "validate", str(source)).stdout
+    assert "Success! Your notebook passes all the tests." in said
+
+
+@release
 def test_nothing_secret_is_released(released):
     for problem_set in SETS:
         secrets = secret_lines(build(problem_set.source))

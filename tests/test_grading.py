@@ -209,6 +209,7 @@ def test_a_second_grading_replaces_the_first(tmp_path):
     first, second = folder / "first.py", folder / "second.py"
     right = f"# Right.\n# expect: 3\n# %% double\n{ANSWERS['right']}\n"
     first.write_text(right)
+    shutil.copy(course / "solutions" / "ps1_tiny.md", course / "solutions/ps2_tiny.md")
     run(course, "grading", "sample")
     assert points(course, "first") == 3
 
