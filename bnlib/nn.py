@@ -431,6 +431,8 @@ def _array(value):
     """Return a copy as an array: CuPy's stay CuPy's, tensors become NumPy's."""
     if hasattr(value, "detach"):  # a torch tensor
         value = value.detach().cpu().numpy()
-    if isinstance(value, np.generic) or not hasattr(value, "__array_namespace__"):
+    try:
+        namespace(value=value)
+    except TypeError:  # a number or a list
         return np.array(value)
     return value.copy()
