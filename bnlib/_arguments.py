@@ -48,7 +48,8 @@ def _library(name, array):
         import cupy
 
         return cupy
-    if hasattr(array, "__array_namespace__") and not isinstance(array, np.ndarray):
+    numpy_like = isinstance(array, np.ndarray | np.generic)
+    if hasattr(array, "__array_namespace__") and not numpy_like:
         return array.__array_namespace__()
     raise TypeError(
         f"{name} is a {type_name(array)}; expected a NumPy or CuPy array "
