@@ -89,7 +89,7 @@ def _numerically(set_name: str) -> tuple[int, str]:
 
 
 def _open_course():
-    """Import nbgrader only now: it takes seconds, which `table` and --help save."""
+    """Import nbgrader only now: it takes seconds, which --help saves."""
     try:
         from grading.course import Course
     except ModuleNotFoundError as error:
