@@ -49,7 +49,7 @@ serve: book ## Serve the book on localhost (PORT=8000)
 lab: $(STAMPS)/exercises ## Open a copy of the student notebooks (work/) in JupyterLab
 	@mkdir -p work && for set in exercises/*; do \
 	  test -e work/$$(basename $$set) || cp -R $$set work/; done
-	@$(BIN)/jupyter lab --notebook-dir work
+	@$(BIN)/jupyter lab --notebook-dir work $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean: ## Remove everything generated but the student notebooks
 	rm -rf .venv _build
