@@ -73,10 +73,7 @@ def kernels(tier):
 
 @memoise
 def _numba_installed():
-    return (
-        find_spec("numba") is not None
-        and find_spec("bnlib.cpu.fused_channels") is not None
-    )
+    return find_spec("numba") is not None
 
 
 def _candidates(x):
