@@ -892,6 +892,38 @@ WRONG_ERROR = {
         "broadcast",
         ("if np.shape(a) != np.shape(n):\n        return np.inf", "pass"),
     ),
+    "ndim": (
+        r"number of axes only.*\(1, D\) and \(N, D\)",
+        ("np.shape(a) != np.shape(n)", "np.ndim(a) != np.ndim(n)"),
+    ),
+    "size": (
+        "number of entries only",
+        ("np.shape(a) != np.shape(n)", "np.size(a) != np.size(n)"),
+    ),
+    "len": (
+        "compare the lengths only",
+        ("np.shape(a) != np.shape(n)", "len(a) != len(n)"),
+    ),
+    "len, no scalars": (
+        "compare the lengths only",
+        ("np.shape(a) != np.shape(n)", "np.shape(a)[:1] != np.shape(n)[:1]"),
+    ),
+    "waits for an error": (
+        "wait for NumPy to raise",
+        (
+            "if np.shape(a) != np.shape(n):\n        return np.inf",
+            "try: a - n\n    except ValueError: return np.inf",
+        ),
+    ),
+    "raises in one case": (
+        r"raises ValueError on shapes \(3,\) and \(4,\).*return `np.inf` if they",
+        ("np.shape(a) != np.shape(n)", "np.shape(a) != np.shape(n) != (4,)"),
+    ),
+    "raises by itself": (
+        r"raises ValueError on shapes.*compare the shapes first|an answer, not an",
+        ("np.shape(a) != np.shape(n)", "np.shape(n) in [(5,), ()]"),
+        (TOP, "if np.shape(a) != np.shape(n): raise ValueError('shapes')\n    " + TOP),
+    ),
     "guard": ("tolerance in disguise", (BOTTOM, BOTTOM + " + 1e-8")),
     "max guard": ("tolerance in disguise", (BOTTOM, f"max(1e-8, {BOTTOM})")),
     "guard 1e-6": ("tolerance in disguise", (BOTTOM, BOTTOM + " + 1e-6")),

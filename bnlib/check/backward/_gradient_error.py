@@ -20,7 +20,15 @@ def relative_error(
 ):
     """Distance of two gradients, relative to their norms."""
     a, n = (np.asarray(z, dtype=np.float64) for z in (analytic, numeric))
-    if a.shape != n.shape and shapes == "inf":
+    differ = {
+        "inf": lambda: a.shape != n.shape,
+        "ndim": lambda: a.ndim != n.ndim,
+        "size": lambda: a.size != n.size,
+        "len": lambda: a.shape[:1] != n.shape[:1],
+        "caught": lambda: not _broadcast(a, n),
+        "broadcast": lambda: False,
+    }[shapes]()
+    if differ:
         return (np.float64(np.inf),)
     norm = np.linalg.norm
     above, below = {
@@ -54,6 +62,14 @@ def relative_error(
     return (reduce(ratio),)
 
 
+def _broadcast(a, n):
+    try:
+        np.broadcast_shapes(a.shape, n.shape)
+    except ValueError:
+        return False
+    return True
+
+
 def _error_cases(rng):
     a = rng.normal(size=(4, 3))
     near = a + 1e-3 * rng.normal(size=a.shape)
@@ -75,7 +91,27 @@ def _error_cases(rng):
         Case("both tiny, of size 1e-9", (1e-9 * a, 1e-9 * other), {}, 1e-2, small),
         Case("shapes (1, 5) and (5,)", (row[None], row)),
         Case("shapes (5,) and ()", (row, np.float64(0.3))),
+        *(
+            Case(
+                f"shapes {one} and {two}",
+                (rng.normal(size=one), rng.normal(size=two)),
+                hint=_SHAPES,
+            )
+            for one, two in (
+                ((1, 5), (4, 5)),
+                ((4, 3), (4, 1)),
+                ((3,), (4,)),
+                ((4, 3), (3, 4)),
+            )
+        ),
     ]
+
+
+_SHAPES = (
+    "Two gradients of different shapes have nothing to subtract, and whoever asks "
+    "wants an answer, not an exception: compare `.shape` first, and return `np.inf` if "
+    "they differ."
+)
 
 
 _RELATIVE = "‖a − n‖ / (‖a‖ + ‖n‖)"
@@ -171,6 +207,26 @@ error = Exercise(
             "wrong shape goes unseen. Compare the shapes first and return `np.inf` if "
             "they differ.",
             {"shapes": "broadcast"},
+        ),
+        *(
+            Mistake(
+                f"You compare {what} only. Shapes such as {shapes} get through and "
+                "broadcast, so that a gradient of the wrong shape goes unseen. Compare "
+                "the whole `.shape` and return `np.inf` if they differ.",
+                {"shapes": kind},
+            )
+            for kind, what, shapes in (
+                ("ndim", "the number of axes", "(1, D) and (N, D)"),
+                ("size", "the number of entries", "(1, D) and (D,)"),
+                ("len", "the lengths", "(N, D) and (N, 1)"),
+            )
+        ),
+        Mistake(
+            "You wait for NumPy to raise on different shapes. Shapes such as (1, D) "
+            "and (D,) broadcast without an error, so that a gradient of the wrong "
+            "shape goes unseen. Compare the shapes first and return `np.inf` if they "
+            "differ.",
+            {"shapes": "caught"},
         ),
         *(
             Mistake(
