@@ -19,7 +19,7 @@ INCLUDE = re.compile(
     r"device_launch_parameters|curand\w*)(?:\.h|\.hpp)?[>\"]",
     re.M,
 )
-SHARED = re.compile(r"(?:\b(?P<before>extern|static|volatile)\s+)*\b__shared__\b")
+SHARED = re.compile(r"(?:\b(?:extern|static|volatile)\s+)*\b__shared__\b")
 ALIGN = re.compile(r"\b(?:__align__|alignas)\s*\([^()]*(?:\([^()]*\))?[^()]*\)")
 DECLARATOR = re.compile(
     r"(?P<stars>[\s*]*)(?P<name>[A-Za-z_]\w*)\s*(?P<dims>\[.*\])?\s*$", re.S
@@ -47,6 +47,14 @@ def check(source):
                 f"Line {line} of the source has {what}; the emulator runs on a CPU and "
                 "does not know that."
             )
+    # A compiler would only find it beyond the end of the learner's text.
+    extra = text.count("{") - text.count("}")
+    if extra and "#if" not in text:
+        brace, number = "{" if extra > 0 else "}", abs(extra)
+        raise EmulatorError(
+            f"The source does not compile: it has {'one' if number == 1 else number} "
+            f"brace{'' if number == 1 else 's'} {brace} too many."
+        )
     found = re.search(r"\basm\b", text)
     if found:
         line = text[: found.start()].count("\n") + 1
