@@ -671,6 +671,50 @@ def test_staged_counts_what_is_right_so_far():
     assert "Next: dxhat" in rejected(check.staged, start, until="dv")
 
 
+# --- eps -----------------------------------------------------------------------------
+
+EPS = {
+    "where": ("only where that is zero", "np.where({v} > 0, np.sqrt({v}), 1)"),
+    "max of roots": ("only where that is zero", "np.maximum(np.sqrt({v}), 1e-12)"),
+    "max of roots, 1e-8": ("only where that is", "np.maximum(np.sqrt({v}), 1e-8)"),
+    "max of roots, eps": ("only where that is", "np.maximum(np.sqrt({v}), eps)"),
+    "max": ("larger of v and eps", "np.sqrt(np.maximum({v}, eps))"),
+    "squared": ("eps is squared", "np.sqrt({v} + eps**2)"),
+    "in and out": ("twice, inside the root and", "np.sqrt({v} + eps) + eps"),
+    "twice inside": ("twice, both times inside", "np.sqrt({v} + 2 * eps)"),
+    "outside": ("inside the root", "np.sqrt({v}) + eps"),
+    "fixed": ("fixed number", "np.sqrt({v} + 1e-6)"),
+}
+
+
+@pytest.mark.parametrize("seed", [VISIBLE, HIDDEN])
+@pytest.mark.parametrize(("message", "edits"), named(EPS))
+@pytest.mark.parametrize(
+    "name", ["simplified", "convolutional", "staged", "evaluation"]
+)
+def test_eps_is_named(name, message, edits, seed):
+    source, v = {
+        "simplified": (SIMPLIFIED, "var"),
+        "convolutional": (CONVOLUTIONAL, "var"),
+        "staged": (STAGED, "v"),
+        "evaluation": (EVALUATION, "running_var"),
+    }[name]
+    edit = (f"np.sqrt({v} + eps)", edits[0].format(v=v))
+    text = rejected(getattr(check, name), edited(source, edit), seed)
+    assert re.search(message, text), text
+
+
+@pytest.mark.parametrize("seed", [VISIBLE, HIDDEN])
+def test_default_of_eps_is_named(seed):
+    for exercise, source in (
+        (check.simplified, SIMPLIFIED),
+        (check.convolutional, CONVOLUTIONAL),
+        (check.evaluation, EVALUATION),
+    ):
+        text = rejected(exercise, edited(source, ("eps=1e-5", "eps=1e-6")), seed)
+        assert "eps is 1e-6 where none is given" in text, text
+
+
 # --- Evaluation mode -----------------------------------------------------------------
 
 EVALUATION = """

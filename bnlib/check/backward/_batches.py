@@ -15,9 +15,7 @@ LARGE = (
     "There the mean is large: mean(x²) − mean(x)² loses its digits. Take the mean of "
     "(x − mu)²."
 )
-_CONSTANT = (
-    "There one feature is constant, so that its variance is 0 and s = sqrt(eps)."
-)
+CONSTANT = "There one feature is constant, so that its variance is 0 and s = sqrt(eps)."
 EPS = "Is every eps in it the argument?"
 LAYOUT = "That array is not contiguous: does a `reshape` or `ravel` expect it to be?"
 
@@ -52,7 +50,7 @@ def column_cases(rng):
     cases.append(Case("eps = 0.1", draw(rng, (8, 3)), {"eps": 0.1}, hint=EPS))
     dy, x, gamma = draw(rng, (8, 3))
     x[:, 1] = 2.0
-    cases.append(Case("a feature that is constant", (dy, x, gamma), hint=_CONSTANT))
+    cases.append(Case("a feature that is constant", (dy, x, gamma), hint=CONSTANT))
     by_column = draw_by_column(rng)
     cases.append(Case("x and dy stored column by column", by_column, hint=LAYOUT))
     return cases

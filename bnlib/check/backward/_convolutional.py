@@ -6,7 +6,7 @@ But: no formula here; that of `_training` is for any number of axes already.
 import numpy as np
 
 from bnlib.check._exercise import Case, Exercise, Mistake
-from bnlib.check.backward._batches import EPS, LARGE, LAYOUT, SMALL, draw
+from bnlib.check.backward._batches import CONSTANT, EPS, LARGE, LAYOUT, SMALL, draw
 from bnlib.check.backward._mistakes import CHANGED, INPUT, PARAMETERS, STATISTICS
 from bnlib.check.backward._training import training
 
@@ -38,6 +38,9 @@ def _image_cases(rng):
     dy, x, gamma = draw(rng, (3, 4, 5, 2), axis=-1)
     view = (dy.transpose(0, 3, 1, 2), x.transpose(0, 3, 1, 2), gamma)
     cases.append(Case("an (N, C, H, W) view of an NHWC array", view, hint=LAYOUT))
+    dy, x, gamma = draw(rng, (4, 3, 2, 5), axis=1)
+    x[:, 1] = 2.0
+    cases.append(Case("a channel that is constant", (dy, x, gamma), hint=CONSTANT))
     return cases
 
 

@@ -93,9 +93,12 @@ def _evaluation_cases(rng):
     arguments = draw_by_column(rng)
     arguments += (rng.normal(size=3), rng.uniform(0.3, 3.0, size=3))
     cases.append(Case("x and dy stored column by column", arguments, hint=LAYOUT))
+    arguments = (*draw(rng, (6, 3)), rng.normal(size=3), np.array([0.5, 0.0, 2.0]))
+    cases.append(Case("a running variance that is 0", arguments, hint=_ZERO))
     return cases
 
 
+_ZERO = "There s = sqrt(eps), since eps is added to every variance."
 _AFFINE = "dx = gamma·dy / sqrt(running_var + eps)"
 
 evaluation = Exercise(

@@ -34,14 +34,53 @@ STATISTICS = (
             "Backward must use the eps that forward used.",
             {"denominator": f"eps {value}"},
         )
-        for value in ("1e-5", "1e-3", "1e-8", "1e-12")
+        for value in ("1e-5", "1e-3", "1e-8", "1e-12", "1e-6")
     ),
     *(
         Mistake(
             f"Your eps is {value} where none is given; the default is 1e-5.",
             {"denominator": f"default {value}"},
         )
-        for value in ("1e-3", "1e-8", "1e-12")
+        for value in ("1e-3", "1e-8", "1e-12", "1e-6")
+    ),
+    *(
+        Mistake(
+            "You divide by sqrt(v), and by something else only where that is zero or "
+            "nearly so. It avoids the division by zero, but forward adds eps to every "
+            "variance: s = sqrt(v + eps).",
+            {"denominator": kind},
+            alone=True,
+        )
+        for kind in (
+            "sqrt(v), 1 for 0",
+            "max(sqrt(v), 1e-12)",
+            "max(sqrt(v), 1e-8)",
+            "max(sqrt(v), eps)",
+        )
+    ),
+    Mistake(
+        "You take the larger of v and eps. It avoids the division by zero, but forward "
+        "adds the two: s = sqrt(v + eps).",
+        {"denominator": "sqrt(max(v, eps))"},
+        alone=True,
+    ),
+    Mistake(
+        "eps is squared on its way into the root. It is added to the variance as it "
+        "is: s = sqrt(v + eps).",
+        {"denominator": "sqrt(v + eps^2)"},
+        alone=True,
+    ),
+    *(
+        Mistake(
+            f"eps is added twice, {where}. Once is right, as in the forward pass: "
+            "s = sqrt(v + eps).",
+            {"denominator": kind},
+            alone=True,
+        )
+        for kind, where in (
+            ("sqrt(v + eps) + eps", "inside the root and outside"),
+            ("sqrt(v + 2 eps)", "both times inside the root"),
+        )
     ),
     Mistake(
         "The variance is divided by N − 1. The batch was normalised by its biased "
