@@ -54,8 +54,8 @@ lab: $(STAMPS)/exercises ## Open a copy of the student notebooks (work/) in Jupy
 	  test -e work/$$(basename $$set) || cp -R $$set work/; done
 	@$(BIN)/jupyter lab --notebook-dir work $(if $(filter 0,$(shell id -u)),--allow-root)
 
-clean: ## Remove everything generated but the student notebooks
-	rm -rf .venv _build
+clean: ## Remove everything generated but the student notebooks (work/ stays too)
+	rm -rf .venv _build *.egg-info .hypothesis .pytest_cache .ruff_cache
 
 $(STAMPS)/install: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null \

@@ -15,6 +15,15 @@ import sys
 import warnings
 from pathlib import Path
 
+from nbgrader.preprocessors import (
+    CheckCellMetadata,
+    ClearOutput,
+    OverwriteCells,
+    OverwriteKernelspec,
+)
+
+from grading.preprocessors import ForgetCopies
+
 c = get_config()  # noqa: F821 (nbgrader provides it)
 
 c.CourseDirectory.root = str(Path(__file__).resolve().parent / "_build" / "nbgrader")
@@ -39,3 +48,12 @@ c.Execute.shutdown_kernel = "immediate"
 # text before grading; what fails a check is an exception.
 c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = "."
+
+# A learner who copies or splits a cell must not stop the grading of the class.
+c.Autograde.sanitize_preprocessors = [
+    ClearOutput,
+    ForgetCopies,
+    OverwriteKernelspec,
+    OverwriteCells,
+    CheckCellMetadata,
+]

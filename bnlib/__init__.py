@@ -24,6 +24,8 @@ from bnlib.renorm import batch_renorm, batch_renorm_backward
 from bnlib.rms import rms_norm, rms_norm_backward
 from bnlib.weight import WeightNormCache, weight_norm, weight_norm_backward
 
+from bnlib import nn  # isort: skip (its layers call the functions above)
+
 __all__ = [
     "Cache",
     "WeightNormCache",
@@ -44,6 +46,7 @@ __all__ = [
     "layer_norm",
     "layer_norm_backward",
     "merge_moments",
+    "nn",
     "rms_norm",
     "rms_norm_backward",
     "update_running",

@@ -168,7 +168,10 @@ def check_parameter(xp, name, array, shape, meaning, dtype):
     accumulation_dtype(xp, name, array)
     array = cast(xp, array, dtype)
     if not bool(xp.all(xp.isfinite(array))):
-        raise ValueError(f"{name} holds NaN or infinity; expected finite numbers")
+        raise ValueError(
+            f"{name} holds NaN, infinity or numbers too large for {array.dtype}; "
+            "expected finite numbers"
+        )
     return array
 
 

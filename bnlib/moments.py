@@ -28,7 +28,8 @@ def merge_moments(a, b):
     ----------
     a, b : tuple (mean, var, n)
         Mean and biased variance (divided by n), arrays of one shape or numbers, and the
-        number of values behind them. A set with n = 0 adds nothing, whatever its mean.
+        number of values behind them. A set with n = 0 adds nothing, whatever its mean:
+        the other's arrays are returned as they are.
         Arrays narrower than float32 are merged in float32.
 
     Returns

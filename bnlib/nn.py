@@ -20,6 +20,7 @@ import numpy as np
 import bnlib
 from bnlib._arguments import (
     accumulation_dtype,
+    check_eps,
     check_integer,
     check_number,
     check_shape,
@@ -116,7 +117,7 @@ class Layer:
                 f"state has names {sorted(state)}; expected {sorted(own)} for this "
                 f"{type(self).__name__}"
             )
-        loaded = {name: _array(state[name]) for name in own}
+        loaded = {name: _array(f"state[{name!r}]", state[name]) for name in own}
         for name, array in loaded.items():
             label = f"state[{name!r}]"
             check_shape(label, array, own[name].shape, "as in this layer")
@@ -124,6 +125,8 @@ class Layer:
                 check_integer(label, array.item(), minimum=0)
             else:
                 accumulation_dtype(np, label, array)
+                if not bool(np.isfinite(array).all()):
+                    raise ValueError(f"{label} holds NaN or infinity; expected numbers")
         for name, array in loaded.items():
             setattr(self, name, array)
 
@@ -182,7 +185,7 @@ class BatchNorm(Layer):
         shape = (self.num_features,)
         if momentum is not None:
             check_number("momentum", momentum, minimum=0.0, maximum=1.0)
-        self.eps, self.momentum = eps, momentum
+        self.eps, self.momentum = check_eps(eps), momentum
         self.axis = check_integer("axis", axis)
         self.weight, self.bias = _affine(shape, affine, affine, dtype)
         self.running_mean = np.zeros(shape, dtype) if track_running_stats else None
@@ -229,7 +232,7 @@ class BatchNorm(Layer):
         self.running_mean, self.running_var = bnlib.update_running(
             self.running_mean, self.running_var, cache, momentum=momentum
         )
-        self.num_batches_tracked = _array(batches)
+        self.num_batches_tracked = _array("num_batches_tracked", batches)
 
 
 class LayerNorm(Layer):
@@ -258,7 +261,7 @@ class LayerNorm(Layer):
     ):
         super().__init__()
         self.normalized_shape = _shape(normalized_shape)
-        self.eps = eps
+        self.eps = check_eps(eps)
         self.weight, self.bias = _affine(
             self.normalized_shape,
             elementwise_affine,
@@ -299,7 +302,7 @@ class RMSNorm(Layer):
     ):
         super().__init__()
         self.normalized_shape = _shape(normalized_shape)
-        self.eps = eps
+        self.eps = None if eps is None else check_eps(eps)
         self.weight, _ = _affine(
             self.normalized_shape, elementwise_affine, False, dtype
         )
@@ -343,7 +346,8 @@ class GroupNorm(Layer):
                 f"num_groups is {groups}; expected a divisor of num_channels, "
                 f"{channels}"
             )
-        self.num_groups, self.num_channels, self.eps = groups, channels, eps
+        self.num_groups, self.num_channels = groups, channels
+        self.eps = check_eps(eps)
         self.weight, self.bias = _affine((channels,), affine, affine, dtype)
 
     def forward(self, x):
@@ -376,7 +380,7 @@ class InstanceNorm(Layer):
     def __init__(self, num_features, eps=1e-5, affine=False, *, dtype=np.float32):
         super().__init__()
         self.num_features = check_integer("num_features", num_features, minimum=1)
-        self.eps = eps
+        self.eps = check_eps(eps)
         self.weight, self.bias = _affine((self.num_features,), affine, affine, dtype)
 
     def forward(self, x):
@@ -388,6 +392,7 @@ class InstanceNorm(Layer):
 
 
 def _affine(shape, weight, bias, dtype):
+    accumulation_dtype(np, "the layer", np.empty(0, dtype))
     return (
         np.ones(shape, dtype) if weight else None,
         np.zeros(shape, dtype) if bias else None,
@@ -427,12 +432,25 @@ def _machine_epsilon(x):
     return float(np.finfo(np.float64 if x.dtype == np.float64 else np.float32).eps)
 
 
-def _array(value):
+def _array(name, value):
     """Return a copy as an array: CuPy's stay CuPy's, tensors become NumPy's."""
     if hasattr(value, "detach"):  # a torch tensor
-        value = value.detach().cpu().numpy()
+        return _from_torch(name, value.detach().cpu())
     try:
         namespace(value=value)
     except TypeError:  # a number or a list
         return np.array(value)
     return value.copy()
+
+
+def _from_torch(name, tensor):
+    if str(tensor.dtype) != "torch.bfloat16":
+        return tensor.numpy().copy()
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise TypeError(
+            f"{name} is a bfloat16 tensor, which NumPy holds only with the package "
+            "ml_dtypes; install it, or convert the module with .float()"
+        ) from None
+    return tensor.float().numpy().astype(bfloat16)

@@ -115,7 +115,7 @@ def test_parameter_does_not_fit(name):
         with raises(ValueError, rf"^{letter} has shape {shape}; expected \(3,\), \w+"):
             call(g=wrong)
     for bad in (np.nan, np.inf, -np.inf):
-        with raises(ValueError, f"^{letter} holds NaN or infinity", "finite"):
+        with raises(ValueError, f"^{letter} holds NaN, infinity or", "finite"):
             call(g=np.array([1, bad, 1]))
     first = {"weight_norm": "v", "fold_batch_norm": "w"}.get(name, "x")
     with raises(TypeError, rf"^{first} is a numpy\S+ but \w+ is a array_api_strict"):
@@ -245,7 +245,7 @@ def test_running_statistics(name):
                 ValueError, rf"^running_{letter} has shape \(", r"expected \(3"
             ):
                 call(**{key: np.ones(shape)})
-        with raises(ValueError, f"^running_{letter} holds NaN or infinity", "finite"):
+        with raises(ValueError, f"^running_{letter} holds NaN, infinity or", "finite"):
             call(**{key: np.array([1, np.nan, 1])})
         with raises(TypeError, "array_api_strict", "must come from one library"):
             call(**{key: STRICT})

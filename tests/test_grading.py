@@ -3,6 +3,7 @@
 Every test here runs the real thing. The tests of a group share one graded course.
 """
 
+import copy
 import csv
 import re
 import shutil
@@ -130,6 +131,22 @@ def test_a_dead_kernel_does_not_stop_the_class(course):
     assert grades["zealous"]["ps1"].points == 3
     assert grades["dies"]["ps1"].points == 0
     assert grades["dies"]["ps1"].status == "not graded"
+
+
+@stock
+def test_a_copied_cell_does_not_stop_the_class(course):
+    submit(course, "copies", ANSWERS["right"])
+    path = course / "_build/nbgrader/submitted/copies/ps1/ps1_tiny.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    at = next(i for i, cell in enumerate(notebook.cells) if is_hole(cell))
+    copied = copy.deepcopy(notebook.cells[at])
+    copied.id = "a-copy"
+    notebook.cells.insert(at, copied)
+    nbformat.write(notebook, path)
+    submit(course, "honest", ANSWERS["right"])
+    for student in ("copies", "honest"):
+        nbgrader(course, "autograde", "ps1", "--student", student)
+        assert points(course, student) == 3
 
 
 @stock

@@ -1,11 +1,13 @@
 """Layers next to their PyTorch namesakes, over training and evaluation."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
 from norms import DTYPES, assert_close
 from torch import nn as tnn
 
+import bnlib
 from bnlib import nn
 
 LAYERS = {  # layer, module, shape of x
@@ -383,3 +385,35 @@ def test_inside_a_network():
                     setattr(layer, name, getattr(layer, name) - 0.1 * gradient)
     for layer, module in zip(layers, modules, strict=True):
         assert_same_state(layer, module, 1e-9)
+
+
+def test_a_bfloat16_module_loads():
+    module = torch.nn.BatchNorm2d(4).bfloat16()
+    with torch.no_grad():
+        module.weight.normal_()
+    layer = bnlib.nn.BatchNorm(4)  # no import of its own
+    layer.load_state_dict(module.state_dict())
+    assert layer.weight.dtype == ml_dtypes.bfloat16
+    expected = module.weight.detach().float().numpy()
+    np.testing.assert_array_equal(layer.weight.astype(np.float32), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.BatchNorm(3, eps=-1), ValueError, r"eps is -1\.0; expected"),
+        (lambda: nn.RMSNorm(3, eps="a"), TypeError, "eps is 'a'; expected"),
+        (lambda: nn.LayerNorm(3, dtype=int), TypeError, "dtype int64; expected"),
+    ],
+)
+def test_a_bad_setting_is_refused_at_once(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_state_with_nan_is_refused():
+    layer = nn.GroupNorm(1, 2)
+    state = {"weight": np.array([1, np.nan]), "bias": np.zeros(2)}
+    with pytest.raises(ValueError, match=r"state\['weight'\] holds NaN"):
+        layer.load_state_dict(state)
+    assert np.isfinite(layer.weight).all()
