@@ -82,6 +82,7 @@ class Kernel:
                 f"block {block} has {math.prod(block)} threads; a GPU takes at most "
                 f"{THREADS}."
             )
+        shared, seed = operator.index(shared), operator.index(seed) % 2**32
         if not 0 <= shared <= DYNAMIC:
             raise EmulatorError(
                 f"shared is {shared} bytes; a block has at most {DYNAMIC} (227 KiB) on "

@@ -23,8 +23,7 @@
 
 #include <csetjmp>
 #include <csignal>
-#include <numeric>
-#include <random>
+#include <initializer_list>
 
 #include <sys/time.h>
 #include <ucontext.h>
@@ -227,6 +226,31 @@ bool resolve_warps() {
   return any;
 }
 
+// ---- orders ----------------------------------------------------------------------
+
+uint64_t seed;
+
+// SplitMix64 (Steele, Lea, Flood 2014): <random> takes long to compile, and std::shuffle
+// gives other orders with other libraries.
+uint64_t random_number() {
+  uint64_t z = seed += 0x9e3779b97f4a7c15ull;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+
+void shuffle(std::vector<uint32_t>& turn) {
+  for (size_t i = turn.size(); i > 1; i--)
+    std::swap(turn[i - 1], turn[random_number() % i]);
+}
+
+std::vector<uint32_t> first_turn(size_t n, int order) {
+  std::vector<uint32_t> turn(n);
+  for (size_t i = 0; i < n; i++) turn[i] = uint32_t(order == 1 ? n - 1 - i : i);
+  if (order > 1) shuffle(turn);
+  return turn;
+}
+
 // ---- blocks ----------------------------------------------------------------------
 
 // Nothing can go on: say who waits where.
@@ -278,16 +302,14 @@ void poison_shared() {
   }
 }
 
-void run_block(int order, std::mt19937& random) {
-  std::vector<uint32_t> turn(count);
-  std::iota(turn.begin(), turn.end(), 0);
-  if (order == 1) std::reverse(turn.begin(), turn.end());
+void run_block(int order) {
+  std::vector<uint32_t> turn = first_turn(count, order);
   for (uint32_t i = 0; i < count; i++) threads[i].state = READY;
   watch::epoch++;
   poison_shared();
   if (watch::counting) watch::visits.assign(count * watch::sites.size(), 0);
   for (;;) {
-    if (order > 1) std::shuffle(turn.begin(), turn.end(), random);
+    if (order > 1) shuffle(turn);
     bool ran = false;
     for (uint32_t i : turn)
       if (threads[i].state == READY) resume(i), ran = true;
@@ -656,15 +678,12 @@ int emu_run(char** argv, void (*entry)(void**)) {
   fclose(file);
   make_threads();
   catch_signals(q.seconds);
-  std::mt19937 random(q.seed);
-  std::vector<uint32_t> turn(size_t(gridDim.x) * gridDim.y * gridDim.z);
-  std::iota(turn.begin(), turn.end(), 0);
-  if (q.order == 1) std::reverse(turn.begin(), turn.end());
-  if (q.order > 1) std::shuffle(turn.begin(), turn.end(), random);
-  for (uint32_t b : turn) {
+  seed = uint64_t(q.order) << 32 | q.seed;
+  size_t blocks = size_t(gridDim.x) * gridDim.y * gridDim.z;
+  for (uint32_t b : first_turn(blocks, q.order)) {
     watch::block = b;
     blockIdx = {b % gridDim.x, b / gridDim.x % gridDim.y, b / gridDim.x / gridDim.y};
-    run_block(q.order, random);
+    run_block(q.order);
   }
   fflush(stdout);
   fprintf(reply, "{\"events\": [");
