@@ -715,6 +715,23 @@ def test_default_of_eps_is_named(seed):
         assert "eps is 1e-6 where none is given" in text, text
 
 
+@pytest.mark.parametrize("seed", [VISIBLE, HIDDEN])
+@pytest.mark.parametrize(
+    ("exercise", "source", "axes"),
+    [
+        (check.simplified, "SIMPLIFIED", "0"),
+        (check.convolutional, "CONVOLUTIONAL", "axes"),
+        (check.evaluation, "EVALUATION", "0"),
+    ],
+)
+def test_parameters_made_of_dx_are_named(exercise, source, axes, seed):
+    for name, terms in (("dgamma", "dx * xhat"), ("dbeta", "dx")):
+        edit = (RETURN, f"{name} = ({terms}).sum(axis={axes})\n    {RETURN}")
+        text = rejected(exercise, edited(globals()[source], edit), seed)
+        assert f"{name} is made of dx" in text, text
+        assert "Two things" not in text, text
+
+
 # --- Evaluation mode -----------------------------------------------------------------
 
 EVALUATION = """

@@ -68,7 +68,9 @@ def _evaluation(
     dx = {True: d / s, False: d, "squared": d / s**2, "times": d * s}[over_s]
     if dgamma == "batch":
         mean, s = x.mean(0), np.sqrt(x.var(0) + eps)
-    dgamma, dbeta = parameter_gradients(dy, x, x - mean, s, gamma, (0,), dgamma, dbeta)
+    dgamma, dbeta = parameter_gradients(
+        dy, x, x - mean, s, gamma, dx, (0,), dgamma, dbeta
+    )
     return in_order(order, dx=dx, dgamma=dgamma, dbeta=dbeta)
 
 

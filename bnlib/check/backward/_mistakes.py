@@ -161,6 +161,16 @@ PARAMETERS = (
         "dbeta = sum(dy).",
         {"dbeta": "gamma dy"},
     ),
+    Mistake(
+        "dgamma is made of dx: sum(dx·xhat). dx is what goes on to the layer before; "
+        "what arrives at gamma is dy: dgamma = sum(dy·xhat).",
+        {"dgamma": "dx xhat"},
+    ),
+    Mistake(
+        "dbeta is made of dx: sum(dx). dx is what goes on to the layer before; what "
+        "arrives at beta is dy: dbeta = sum(dy).",
+        {"dbeta": "dx"},
+    ),
     *(
         Mistake(
             f"{name} is summed over everything: a `.sum()` without `axis` mixes the "

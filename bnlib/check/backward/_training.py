@@ -123,7 +123,7 @@ def training(
     }[over_s]()
 
     dgamma, dbeta = parameter_gradients(
-        dy, x, centred, s, g, over_parameters, dgamma, dbeta, keepdims
+        dy, x, centred, s, g, dx, over_parameters, dgamma, dbeta, keepdims
     )
     return in_order(order, dx=dx.reshape(shape), dgamma=dgamma, dbeta=dbeta)
 
@@ -169,7 +169,7 @@ def standard_deviation(var, eps, kind):
     }[kind]()
 
 
-def parameter_gradients(dy, x, centred, s, g, axes, dgamma, dbeta, keepdims=False):
+def parameter_gradients(dy, x, centred, s, g, dx, axes, dgamma, dbeta, keepdims=False):
     """Return dgamma and dbeta, each right or wrong in the way that its knob says."""
     xhat = centred / s
     terms = {
@@ -177,10 +177,11 @@ def parameter_gradients(dy, x, centred, s, g, axes, dgamma, dbeta, keepdims=Fals
         "dy x": dy * x,
         "dy x / s": dy * x / s,
         "gamma dy xhat": g * dy * xhat,
+        "dx xhat": dx * xhat,
         "zero": 0 * dy,
     }.get(dgamma, dy * xhat)
     dgamma = _reduced(terms, dgamma, axes, keepdims)
-    terms = {"gamma dy": g * dy, "zero": 0 * dy}.get(dbeta, dy)
+    terms = {"gamma dy": g * dy, "dx": dx, "zero": 0 * dy}.get(dbeta, dy)
     dbeta = _reduced(terms, dbeta, axes, keepdims)
     return dgamma, dbeta
 
