@@ -890,6 +890,16 @@ WRONG_NUMERICAL = {
         "changes its input x.*a row",
         ("np.ndindex(x.shape)", "range(len(x))"),
     ),
+    "stale value": (
+        "both losses are the same number.*not computed again",
+        ("down = np.sum(f(x) * dy)", "down = up"),
+    ),
+    "f called once": (
+        "both losses are the same number.*once for x",
+        ("grad = np", "y = f(x)\n    grad = np"),
+        ("up = np.sum(f(x) * dy)", "up = np.sum(y * dy)"),
+        ("down = np.sum(f(x) * dy)", "down = np.sum(y * dy)"),
+    ),
     "no return": ("None", ("return grad", "pass")),
 }
 ALL_AT_ONCE = """
@@ -927,6 +937,7 @@ def test_numerical_names_other_styles(seed):
         function = edited(RAVELLED.format(method=method))
         text = rejected(check.numerical, function, seed)
         assert "may be copies" in text, text
+        assert ("not computed again" in text) == (method == "flatten()"), text
 
 
 ERROR = """

@@ -168,14 +168,20 @@ numerical = Exercise(
             )
             for step in ("1e-5", "1e-3")
         ),
-        *(
-            Mistake(
-                "The gradient is zero: f never sees the step. `x.flatten()` is a copy, "
-                "and `x.ravel()` and `x.reshape(-1)` may be copies; moving one moves "
-                "nothing in x. Index x itself, for example with `np.ndindex(x.shape)`.",
-                {"written": where},
-            )
-            for where in ("never", "C")
+        Mistake(
+            "The gradient is zero: both losses are the same number. Either the second "
+            "is not computed again after the second step (f must be called once for "
+            "x + h and once for x − h), or f never sees the steps: `x.flatten()` is a "
+            "copy, and `x.ravel()` and `x.reshape(-1)` may be copies; moving one moves "
+            "nothing in x. Index x itself, for example with `np.ndindex(x.shape)`.",
+            {"written": "never"},
+        ),
+        Mistake(
+            "The gradient is zero where x is stored column by column: f never sees the "
+            "step there. `x.ravel()` and `x.reshape(-1)` may be copies, and moving one "
+            "moves nothing in x. Index x itself, for example with "
+            "`np.ndindex(x.shape)`.",
+            {"written": "C"},
         ),
     ),
 )
