@@ -13,7 +13,7 @@ CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants bench lint format serve lab clean
+.PHONY: help course book exercises grades test mutants lint format serve lab clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,9 +35,6 @@ test: book $(STAMPS)/exercises ## Run all tests
 
 mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
 	@$(BIN)/python -m pytest -m mutants -n 2
-
-bench: $(STAMPS)/install ## Time batch norm beside torch (3 minutes; a quiet machine)
-	@$(BIN)/python benchmarks/cpu.py
 
 lint: $(STAMPS)/install ## Check style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

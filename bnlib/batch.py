@@ -12,13 +12,12 @@ from bnlib._arguments import (
     check_shape,
     namespace,
 )
-from bnlib._formula import IndexSet, check_cache, sum_over
-from bnlib._tiers import backward, forward
+from bnlib._formula import IndexSet, backward, check_cache, forward, sum_over
 
 CHANNEL = "one value per channel (axis {} of x)"
 
 
-def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5, out=None):
+def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5):
     r"""Normalise each channel by the statistics of the batch, as in training.
 
     .. math::
@@ -41,8 +40,6 @@ def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5, out=None):
         The channel axis: 1 for NCHW, -1 for channels-last.
     eps : float
         Added to the variance, inside the square root.
-    out : NumPy array, or None
-        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -82,11 +79,10 @@ def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5, out=None):
         check_eps(eps),
         meaning=CHANNEL.format(axis),
         shape=(channels,),
-        out=out,
     )
 
 
-def batch_norm_backward(dy, cache, *, out=None):
+def batch_norm_backward(dy, cache):
     r"""Gradient of `batch_norm`, through the statistics of the batch.
 
     .. math::
@@ -104,8 +100,6 @@ def batch_norm_backward(dy, cache, *, out=None):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `batch_norm`; the x given there must not have been changed since.
-    out : NumPy array, or None
-        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -126,7 +120,7 @@ def batch_norm_backward(dy, cache, *, out=None):
     ----------
     Ioffe and Szegedy, *Batch normalization*, ICML 2015, section 3, simplified.
     """
-    return backward("batch_norm", dy, cache, out=out)
+    return backward("batch_norm", dy, cache)
 
 
 def batch_norm_inference(
