@@ -340,6 +340,30 @@ BY_ROWS = """
         dx = (d - mean(d) - xhat * mean(d * xhat)) / s
         return dx.reshape(shape), (dy * xhat).sum(1), dy.sum(1)
 """
+MOVED = """
+    def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
+        moved, moved_dy = np.moveaxis(x, axis, -1), np.moveaxis(dy, axis, -1)
+        c, d = moved.reshape(-1, gamma.size), moved_dy.reshape(-1, gamma.size)
+        c = c - c.mean(0)
+        s = np.sqrt((c**2).mean(0) + eps)
+        xhat = c / s
+        dgamma, dbeta = (d * xhat).sum(0), d.sum(0)
+        d = gamma * d
+        dx = (d - d.mean(0) - xhat * (d * xhat).mean(0)) / s
+        return np.moveaxis(dx.reshape(moved.shape), -1, axis), dgamma, dbeta
+"""
+MOVED_FIRST = """
+    def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
+        moved, moved_dy = np.moveaxis(x, axis, 0), np.moveaxis(dy, axis, 0)
+        c, dy = moved.reshape(gamma.size, -1), moved_dy.reshape(gamma.size, -1)
+        mean = lambda a: a.mean(1, keepdims=True)
+        c = c - mean(c)
+        s = np.sqrt(mean(c**2) + eps)
+        xhat, d = c / s, gamma[:, None] * dy
+        dx = (d - mean(d) - xhat * mean(d * xhat)) / s
+        dgamma, dbeta = (dy * xhat).sum(1), dy.sum(1)
+        return np.moveaxis(dx.reshape(moved.shape), 0, axis), dgamma, dbeta
+"""
 NCHW = """
     def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
         axes = (0, 2, 3)
@@ -372,6 +396,26 @@ def pixels(expression):
 WRONG_CONVOLUTIONAL = {
     "91 reshape(-1, C)": (r"reshape\(-1, C\)` alone", FLATTENED),
     "91 reshape(C, -1)": (r"reshape\(C, -1\)` alone", BY_ROWS),
+    "not moved back": (
+        r"still on the last axis, which.*`np.moveaxis\(dx, -1, axis\)`",
+        MOVED,
+        ("np.moveaxis(dx.reshape(moved.shape), -1, axis)", "dx.reshape(x.shape)"),
+    ),
+    "not moved back, first": (
+        r"still on the first axis, which.*`np.moveaxis\(dx, 0, axis\)`",
+        MOVED_FIRST,
+        ("np.moveaxis(dx.reshape(moved.shape), 0, axis)", "dx.reshape(x.shape)"),
+    ),
+    "left on the last axis": (
+        r"channels of dx are still on the last axis\.",
+        MOVED,
+        ("np.moveaxis(dx.reshape(moved.shape), -1, axis)", "dx.reshape(moved.shape)"),
+    ),
+    "left on the first axis": (
+        r"channels of dx are still on the first axis\.",
+        MOVED_FIRST,
+        ("np.moveaxis(dx.reshape(moved.shape), 0, axis)", "dx.reshape(moved.shape)"),
+    ),
     "93 instance norm": (
         "instance norm",
         CONVOLUTIONAL,
@@ -1350,6 +1394,8 @@ def convolutional_by_loops(dy, x, gamma, axis=1, eps=1e-5):
 RIGHT_CONVOLUTIONAL = (
     *map(in_columns, RIGHT_SIMPLIFIED[1:7]),
     convolutional_by_loops,
+    edited(MOVED),
+    edited(MOVED_FIRST),
     edited(CONVOLUTIONAL),
     autograd,
 )

@@ -64,6 +64,24 @@ _AXES = (
     ),
     *(
         Mistake(
+            f"dx is reshaped to x.shape with its channels still on the {place} axis, "
+            "which puts its values in wrong places. Undo both steps in reverse: "
+            "reshape to the shape that the moved x had, then move the axis back, "
+            f"`np.moveaxis(dx, {number}, axis)`.",
+            {"left": f"{place}, reshaped"},
+        )
+        for place, number in (("last", -1), ("first", 0))
+    ),
+    *(
+        Mistake(
+            f"The channels of dx are still on the {place} axis. Move them back to "
+            f"where x has them: `np.moveaxis(dx, {number}, axis)`.",
+            {"left": place},
+        )
+        for place, number in (("last", -1), ("first", 0))
+    ),
+    *(
+        Mistake(
             "The statistics are over the pixels of each image, which is instance norm. "
             "In batch norm a channel's mean and variance are over the samples as well: "
             "every axis but the channel's, M = N·H·W values.",

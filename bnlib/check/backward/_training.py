@@ -22,6 +22,7 @@ def training(
     means="batch",
     parameters="batch",
     flattened=None,
+    left=None,
     variance="biased",
     denominator="sqrt(v + eps)",
     xhat_in_dx="xhat",
@@ -38,7 +39,8 @@ def training(
     """Gradients through the batch's statistics, with knobs for each mistake.
 
     `statistics`, `means` and `parameters` say over which axes the mean and variance,
-    the means in dx, and the sums of dgamma and dbeta are taken.
+    the means in dx, and the sums of dgamma and dbeta are taken. `left` is where dx's
+    channels, moved for a reshape, are left: its axes stay there, or it is reshaped.
     """
     dy, x, gamma = (a.astype(np.float64) for a in (dy, x, gamma))
     shape = x.shape
@@ -125,7 +127,11 @@ def training(
     dgamma, dbeta = parameter_gradients(
         dy, x, centred, s, g, dx, over_parameters, dgamma, dbeta, keepdims
     )
-    return in_order(order, dx=dx.reshape(shape), dgamma=dgamma, dbeta=dbeta)
+    if left:
+        dx = np.moveaxis(dx, axis, {"last": -1, "first": 0}[left.split(", ")[0]])
+    if left not in ("last", "first"):
+        dx = dx.reshape(shape)
+    return in_order(order, dx=dx, dgamma=dgamma, dbeta=dbeta)
 
 
 def _axes(kind, ndim, axis):
