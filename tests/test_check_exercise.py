@@ -254,6 +254,36 @@ def test_a_mistake_that_explains_everything_comes_first():
     assert "Only a." in one_line(lambda x: (2 * x, x), exercise)
 
 
+def test_two_mistakes_do_not_spoil_what_is_right():
+    def formula(x, *, a=1, both=0):
+        return a * x + both, x + both
+
+    exercise = Exercise(
+        name="both",
+        outputs=("a", "b"),
+        formula=formula,
+        cases=lambda rng: [Case("x", (rng.normal(size=3),))],
+        mistakes=(Mistake("Twice.", {"a": 2}), Mistake("One more.", {"both": 1})),
+        section="forward-training",
+    )
+    assert "Two things." in one_line(lambda x: (2 * x + 1, x + 1), exercise)
+    assert "a is wrong on x" in one_line(lambda x: (2 * x + 1, x), exercise)
+    assert "One more." in one_line(lambda x: (x + 1, x), exercise)
+
+
+def test_swapped_outputs_are_both_wrong():
+    exercise = Exercise(
+        name="pair",
+        outputs=("a", "b"),
+        formula=lambda x, *, order=(0, 1): tuple((x, 2 * x + 1)[i] for i in order),
+        cases=lambda rng: [Case("x", (rng.normal(size=3),))],
+        mistakes=(Mistake("Swapped.", {"order": (1, 0)}),),
+        section="forward-training",
+    )
+    assert "Swapped." in one_line(lambda x: (2 * x + 1, x), exercise)
+    assert "b is wrong on x" in one_line(lambda x: (x, x), exercise)
+
+
 def test_mistakes_marked_alone_are_not_paired():
     exercise = Exercise(
         name="alone",

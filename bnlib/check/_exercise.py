@@ -26,6 +26,7 @@ BOOK = "chapters/{page}.html#sec-{section}"
 HERE = str(Path(__file__).parent)
 CODE = re.compile("`[^`]+`")
 NO_BREAK = "\N{NO-BREAK SPACE}"
+SWAPS = {"order", "swapped", "crossed"}  # knobs that exchange one output for another
 
 
 class CheckFailed(AssertionError):
@@ -240,6 +241,10 @@ class Exercise:
     def _explain(self, k, cases, results):
         """Return the messages of the one or two mistakes that give output k.
 
+        A single mistake may spoil an output that the learner has right, for that one
+        may be computed apart from this; a swap of outputs may not, nor may a pair,
+        of which too many would fit by chance.
+
         Axes of length 1 do not count: they are a matter for `_describe`.
         """
         tried = [
@@ -254,11 +259,18 @@ class Exercise:
         alone = [m for m in self.mistakes if self._matches(k, m.knobs, tried)]
         if alone:
             everywhere = (m for m in alone if self._agrees(m.knobs, cases, results))
-            return next(everywhere, alone[0]).message
+            if found := next(everywhere, None):
+                return found.message
+            spared = [m for m in alone if not self._spoils(m.knobs, cases, results)]
+            spared += [m for m in alone if not SWAPS & m.knobs.keys()]
+            if spared:
+                return spared[0].message
         for first, second in combinations([m for m in self.mistakes if not m.alone], 2):
             knobs = first.knobs | second.knobs
-            if len(knobs) == len(first.knobs) + len(second.knobs) and self._matches(
-                k, knobs, tried
+            if (
+                len(knobs) == len(first.knobs) + len(second.knobs)
+                and self._matches(k, knobs, tried)
+                and not self._spoils(knobs, cases, results)
             ):
                 return f"Two things.\nFirst: {first.message}\nSecond: {second.message}"
         return None
@@ -303,6 +315,25 @@ class Exercise:
                 _agree(value, truth, case.tolerance) for value in (wrong, got)
             )
         return differs
+
+    def _spoils(self, knobs, cases, results):
+        """Whether a wrong version is wrong in an output that the learner has right."""
+        tried = [
+            (case, result, self._formula(case, {}), self._formula(case, knobs))
+            for case, result in zip(cases, results, strict=True)
+            if not isinstance(result, Exception)
+        ]
+        return any(
+            all(
+                _agree(got[k], truth[k], case.tolerance)
+                for case, got, truth, _ in tried
+            )
+            and not all(
+                _agree(_part(wrong, k), truth[k], case.tolerance)
+                for case, _, truth, wrong in tried
+            )
+            for k in range(len(self.outputs))
+        )
 
     def _agrees(self, knobs, cases, results):
         """Whether a wrong version gives all of the learner's numbers."""

@@ -16,6 +16,7 @@ from bnlib.check.forward._shared import (
     variance_of,
     widen,
 )
+from bnlib.check.forward._training import CENTRED_MEAN
 
 
 def _nd(
@@ -31,6 +32,7 @@ def _nd(
     variance="biased",
     path="in place",
     returned="var",
+    returned_mean="mean",
     order=(0, 1, 2),
     **finish,
 ):
@@ -78,6 +80,8 @@ def _nd(
         y = np.moveaxis(y, channel, -1).reshape(x.shape)
     if returned == "std":
         var = np.sqrt(var)
+    if returned_mean == "centred":
+        mean = np.zeros_like(mean)
     if mean.size == x.shape[channel]:
         mean, var = mean.reshape(-1), var.reshape(-1) if var.size > 1 else var
     return tuple((y, mean, var)[i] for i in order)
@@ -255,6 +259,7 @@ convolution = Exercise(
             "You return the standard deviation as var. Return the variance itself.",
             {"returned": "std"},
         ),
+        CENTRED_MEAN,
         Mistake(
             "The order of the results is y, mean, var; you return the variance before "
             "the mean.",

@@ -25,7 +25,9 @@ def train_formula(
     *,
     statistics="columns",
     variance="biased",
+    normalised_by="var",
     returned="var",
+    returned_mean="mean",
     order=(0, 1, 2),
     **finish,
 ):
@@ -45,7 +47,10 @@ def train_formula(
         var = variance_of(x, mean, axis, kind=variance)
     else:
         var = ((x - mean) ** 2).mean(axis=1)
-    y = normalise(x, mean, var, gamma, beta, eps, **finish)
+    used = var
+    if normalised_by == "unbiased":
+        used = var * len(x) / np.float64(len(x) - 1)
+    y = normalise(x, mean, used, gamma, beta, eps, **finish)
     shown_eps = EPS if eps is None else eps
     shown = {
         "var": lambda: var,
@@ -55,6 +60,8 @@ def train_formula(
         "1 / sqrt(var + eps)": lambda: 1 / np.sqrt(var + shown_eps),
         "unbiased": lambda: var * len(x) / np.float64(len(x) - 1),
     }[returned]()
+    if returned_mean == "centred":
+        mean = np.zeros_like(mean)
     if axis == 0:
         mean, shown = mean[0], shown[0]
     return tuple((y, mean, shown)[i] for i in order)
@@ -88,7 +95,13 @@ def _train_cases(rng):
     return [*cases, Case("a batch of one", alone, {}, SINGLE, hint)]
 
 
+CENTRED_MEAN = Mistake(
+    "The mean that you return is taken after x was centred: it is 0. Take the mean "
+    "first and keep it, then subtract it.",
+    {"returned_mean": "centred"},
+)
 RETURNED_MISTAKES = (
+    CENTRED_MEAN,
     *(
         Mistake(
             f"You return {what} as var. Return the variance itself: the running "
@@ -122,6 +135,8 @@ train = Exercise(
     section="forward-training",
     mistakes=(
         *VARIANCE_MISTAKES,
+        # As above, but with another variance to return, which is right.
+        Mistake(VARIANCE_MISTAKES[0].message, {"normalised_by": "unbiased"}),
         Mistake(
             "You normalise each sample over its features: that is layer norm. Batch "
             "norm takes the statistics of each feature over the batch: axis=0.",
