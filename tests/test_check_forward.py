@@ -117,6 +117,9 @@ WRONG_TRAIN = [
     ("wrong on", XHAT, "xhat = (x - x.min(axis=0)) / (x.max(axis=0) - x.min(axis=0) + eps)"),
     ("wrong on", XHAT, "xhat = np.clip((x - mean) / np.sqrt(var + eps), -1, 1)"),
     ("rounded to float32|wrong on", "mean = x.mean", "x = x.astype(np.float16)\n    mean = x.mean"),
+    ("(?s)^(?!.*Two).*after x was centred", MEAN, "x = x - x.mean(axis=0)\n    " + MEAN, VAR, "var = x.var(axis=0)"),
+    ("^(?!.*before the mean)", OUT, "return y, mean, mean"),
+    ("^(?!.*before the mean)", OUT, "return y, var, var"),
     COLUMN,
     *finish("mean", "var"),
 ]
@@ -168,6 +171,7 @@ WRONG_UPDATE = [
     ("running_var is not updated", NEW_VAR, "new_var = running_var"),  # 42
     ("running_mean is not updated", NEW, "new_mean = running_mean"),
     ("updated twice", NEW, f"{NEW}\n    new_mean = (1 - momentum) * new_mean + momentum * mean", NEW_VAR, f"{NEW_VAR}\n    new_var = (1 - momentum) * new_var + momentum * unbiased"),  # 43
+    ("^(?!.*(swapped|Two))", NEW_VAR, "new_var = (1 - momentum) * running_var + momentum * mean"),
     ("swapped", NEW, "new_mean = (1 - momentum) * running_mean + momentum * unbiased", NEW_VAR, "new_var = (1 - momentum) * running_var + momentum * mean"),  # 46
     ("order of the results", UPDATED, "return new_var, new_mean"),  # 46
     ("do not move", UPDATED, "return running_mean, running_var"),  # 47, 48
@@ -323,6 +327,7 @@ WRONG_ND = [
     ("mean of x²", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True)"),
     ("large compared with the spread", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True) - mean**2"),  # 3
     ("sum of squares", ND_VAR, "var = ((x - mean) ** 2).sum(axis=axes, keepdims=True)"),
+    ("after x was centred", "mean = x.mean(axis=axes, keepdims=True)", "x = x - x.mean(axis=axes, keepdims=True)\n    mean = x.mean(axis=axes, keepdims=True)"),
     ("standard deviation where", ND_VAR, "var = x.std(axis=axes, keepdims=True)"),
     ("last axis, as broadcasting", AFFINE, ""),
     ("whatever `axis` says", AFFINE, "shape = (1, -1) + (1,) * (x.ndim - 2)\n    gamma, beta = gamma.reshape(shape), beta.reshape(shape)"),
@@ -382,6 +387,12 @@ LOOP = WELFORD[WELFORD.index("    count, mean") :]
 W_OUT = "return mean, m2 / count, count"
 STEP = "m2 = m2 + delta * (row - mean)"
 WRONG_WELFORD = [
+    *(
+        ("memory in use grows", LOOP, f"    kept = []\n    for row in rows:\n        kept.append({copy})\n    x = np.array(kept, np.float64)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n")
+        for copy in ("row.copy()", "row.tolist()", "row.astype(np.float64)", "row + 0")
+    ),
+    ("memory in use grows", LOOP, "    x = np.array([row.astype(np.float64) for row in rows])\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
+    ("memory in use grows", LOOP, "    x = np.zeros((0, 1))\n    for row in rows:\n        x = np.vstack([x, row]) if len(x) else row[None].astype(float)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
     ("keep the rows", LOOP, "    x = np.array(list(rows), np.float64)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
     ("keep the rows", LOOP, "    x = np.stack([row for row in rows]).astype(float)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
     ("second loop", LOOP, "    n, s = 0, 0.0\n    for row in rows:\n        n, s = n + 1, s + row.astype(float)\n    mean, m2 = s / n, 0 * s\n    for row in rows:\n        m2 = m2 + (row - mean) ** 2\n    return mean, m2 / n, n\n"),
@@ -863,6 +874,36 @@ def welford(rows):
             shift, n, s, q = row, 0, 0.0, 0.0
         n, s, q = n + 1, s + (row - shift), q + (row - shift) ** 2
     return shift + s / n, q / n - (s / n) ** 2, n
+""",
+        """
+def welford(rows):
+    n, mean, m2 = 0, [], []
+    for row in rows:
+        values = [float(v) for v in row]
+        if n == 0:
+            mean, m2 = [0.0] * len(values), [0.0] * len(values)
+        n += 1
+        for j, v in enumerate(values):
+            delta = v - mean[j]
+            mean[j] += delta / n
+            m2[j] += delta * (v - mean[j])
+    return np.array(mean), np.array([q / n for q in m2]), n
+""",
+        """
+def welford(rows):
+    def merged(a, chunk):
+        x = np.array(chunk)
+        (n, mean, m2), k, delta = a, len(x), x.mean(0) - a[1]
+        m2 = m2 + ((x - x.mean(0)) ** 2).sum(0) + delta**2 * (n * k / (n + k))
+        return n + k, mean + delta * (k / (n + k)), m2
+
+    state, chunk = (0, 0.0, 0.0), []
+    for row in rows:
+        chunk.append(row.astype(np.float64))
+        if len(chunk) == 64:
+            state, chunk = merged(state, chunk), []
+    n, mean, m2 = merged(state, chunk) if chunk else state
+    return mean, m2 / n, n
 """,
     ],
     "merge": [

@@ -1,5 +1,6 @@
 """Exercise 6b: mean and variance in one pass."""
 
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -30,8 +31,34 @@ class Rows:
         return row
 
 
+LONG = 2000  # rows; from here on memory is measured
+
+
 def _run_welford(learner, rows):
-    return learner(Rows(rows))
+    """Call the learner's function; raise MemoryError if it keeps copies of the rows."""
+    if len(rows) < LONG:
+        return learner(Rows(rows))
+    result, peak = _peak(lambda: learner(Rows(rows)))
+    if peak > rows.nbytes / 4:  # n, mean and m2 take a few rows, not hundreds
+        raise MemoryError(
+            f"{peak // 1024} KiB are in use at once, for rows of {rows[0].nbytes} bytes"
+        )
+    return result
+
+
+def _peak(call):
+    """Return the result of a call and the most memory it used at a time, in bytes."""
+    mine = not tracemalloc.is_tracing()
+    if mine:
+        tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        result = call()
+        return result, tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if mine:
+            tracemalloc.stop()
 
 
 def _welford(
@@ -40,13 +67,13 @@ def _welford(
     step="right",
     divisor="n",
     second_pass="",
-    kept=False,
+    kept="",
     pooled=False,
     counted="n",
     root=False,
     order=(0, 1, 2),
 ):
-    if kept and len(rows) > Rows.KEPT:
+    if kept and len(rows) > {"rows": Rows.KEPT, "copies": LONG - 1}[kept]:
         raise MemoryError("too many rows are kept")
     [rows] = widen(rows)
     n = len(rows)
@@ -91,6 +118,7 @@ def _welford_cases(rng):
         (200, 3, np.float32, 1e4, 1.0, 2e-2, CANCELLATION),
         (60, 5, np.float64, 1e8, 1.0, SINGLE, CANCELLATION),
         (300, 2, np.float16, 300.0, 20.0, 1e-4, HALF),
+        (LONG, 64, np.float64, 0.0, 1.0, SINGLE, ""),
     ):
         rows = draw_batch(rng, (n, d), dtype=dtype, mean=mean, std=std)[0]
         what = f"{n} rows of {d} values, {np.dtype(dtype).name}, mean about {mean:g}"
@@ -110,7 +138,13 @@ welford = Exercise(
         Mistake(
             "You keep the rows (in a list or an array). They may be more than fit in "
             "memory: keep only n, mean and m2, and update them with each row.",
-            {"kept": True},
+            {"kept": "rows"},
+        ),
+        Mistake(
+            "The memory in use grows with the number of rows: do you keep a copy of "
+            "each, in a list or an array? They may be more than fit in memory: keep "
+            "only n, mean and m2, and update them with each row.",
+            {"kept": "copies"},
         ),
         Mistake(
             "The rows can be read only once: a second loop over them finds nothing. "
