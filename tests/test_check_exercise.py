@@ -143,6 +143,12 @@ def test_rounded_to_float32():
     assert "rounded to float32" in said
 
 
+@pytest.mark.parametrize("factor", [1 + 1e-4, 1e-4, -1e-4])
+def test_a_ratio_that_rounds_to_0_or_1_is_not_told(factor):
+    said = one_line(lambda x, by=2.0: (by * x * factor, x.sum(axis=0)))
+    assert "y is wrong on" in said and "times the right value" not in said
+
+
 def test_right_on_some_inputs_and_the_hint():
     said = one_line(lambda x, by=2.0: (2 * x + (by - 2) / 7, x.sum(axis=0)))
     assert "y is wrong on by = 3" in said

@@ -42,7 +42,7 @@ FINISH = [
     ("eps is missing", "np.sqrt({v} + eps)", "np.sqrt({v})"),  # 13
     ("eps is 1e-3 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-3)"),  # 15
     ("default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),  # 15
-    ("eps is 1e-12 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-12)"),  # 16
+    ("so small that it does nothing", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-12)"),  # 16
     ("default of eps is 1e-12", "eps=1e-5", "eps=1e-12"),  # 16
     ("eps is 1e-5 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-5)"),
     ("eps is 1e-8 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-8)"),
@@ -75,6 +75,10 @@ COLUMN = ("column vector", Y, "y = gamma[:, None] * xhat + beta[:, None]")  # 31
 WRONG_TRAIN = [
     ("divide by N − 1", VAR, "var = x.var(axis=0, ddof=1)"),  # 1
     ("divide by N − 1", "(x - mean) ** 2).mean(axis=0)", "(x - mean) ** 2).sum(axis=0) / (len(x) - 1)"),  # 1, 29
+    ("(?s)^(?!.*Two).*divide by N − 1", VAR, "var = ((x - mean) ** 2).sum(axis=0) / max(len(x) - 1, 1)"),
+    ("(?s)^(?!.*Two).*divide by N − 1", VAR, "var = x.var(axis=0, ddof=1 if len(x) > 1 else 0)"),
+    ("changes its input gamma.*`gamma = gamma", XHAT, XHAT + "\n    gamma *= 2"),
+    ("so small that it does nothing", XHAT, "xhat = (x - mean) / np.maximum(np.sqrt(var), eps)"),
     ("mean of x²", VAR, "var = (x**2).mean(axis=0)"),  # 2
     ("large compared with the spread", VAR, "var = (x**2).mean(axis=0) - mean**2"),  # 3
     ("large compared with the spread", MEAN, "x = x.astype(np.float64)\n    " + MEAN, VAR, "var = (x**2).mean(axis=0) - mean**2"),  # 3
@@ -269,6 +273,9 @@ WRONG_LAYER = [
     ("Changing layer.gamma", "self.gamma = np.ones(num_features)", "self.gamma = np.ones(num_features)\n        self._g = self.gamma", "self.beta = np.zeros(num_features)", "self.beta = np.zeros(num_features)\n        self._b = self.beta", "batch_norm_train(x, self.gamma, self.beta", "batch_norm_train(x, self._g, self._b", "x, self.gamma, self.beta, self.running_mean", "x, self._g, self._b, self.running_mean"),
     ("share their running statistics", "    def __init__(self, num", "    store = {}\n\n    def __init__(self, num", "self.running_mean = np.zeros(num_features)", "self.running_mean = self.store.setdefault(num_features, np.zeros(num_features))", STORE, "self.running_mean[:], self.running_var = update_running("),
     ("0.1 whatever", ", self.momentum)", ")"),
+    ("eps and momentum are swapped", "num_features, eps=1e-5, momentum=0.1)", "num_features, momentum=0.1, eps=1e-5)"),
+    ("changes its input x \\(in training\\)", "        if self.training:", "        if self.training:\n            x -= x.mean(axis=0)"),
+    ("changes its input x \\(in evaluation\\)", "        else:", "        else:\n            x -= self.running_mean"),
     ("eps is 1e-5 whatever", "self.gamma, self.beta, self.eps)", "self.gamma, self.beta)", SELF_RUNNING, SELF_RUNNING.replace(", self.eps", "")),
     ("divide by N − 1", VAR, "var = x.var(axis=0, ddof=1)"),
     ("large compared with the spread", VAR, "var = (x**2).mean(axis=0) - mean**2"),  # 3
@@ -327,6 +334,7 @@ WRONG_ND = [
     ("mean of x²", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True)"),
     ("large compared with the spread", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True) - mean**2"),  # 3
     ("sum of squares", ND_VAR, "var = ((x - mean) ** 2).sum(axis=axes, keepdims=True)"),
+    ("axis and eps are swapped", "axis=1, eps=1e-5", "eps=1e-5, axis=1"),
     ("after x was centred", "mean = x.mean(axis=axes, keepdims=True)", "x = x - x.mean(axis=axes, keepdims=True)\n    mean = x.mean(axis=axes, keepdims=True)"),
     ("standard deviation where", ND_VAR, "var = x.std(axis=axes, keepdims=True)"),
     ("last axis, as broadcasting", AFFINE, ""),
@@ -401,6 +409,7 @@ WRONG_WELFORD = [
     ("float16 holds three digits", "row.astype(np.float32) if row.dtype == np.float16 else row", "row"),  # 32
     ("m2 itself", W_OUT, "return mean, m2, count"),
     ("unbiased variance", W_OUT, "return mean, m2 / (count - 1), count"),
+    ("unbiased variance", W_OUT, "return mean, m2 / max(count - 1, 1), count"),
     ("divide m2 by n \\+ 1", W_OUT, "return mean, m2 / (count + 1), count"),
     ("old mean in both", STEP, "m2 = m2 + delta * delta"),
     ("square of row minus the new mean", STEP, "m2 = m2 + (row - mean) ** 2"),
@@ -1037,7 +1046,9 @@ def test_truth_of_train_and_convolution():
         for case, want in truth(name):
             if case.arguments[0].shape[0] == 1 and case.arguments[0].ndim == 2:
                 continue  # the library refuses a batch of one
-            y, cache = bnlib.batch_norm(*wide(case.arguments), **case.options)
+            arguments, rest = wide(case.arguments[:3]), case.arguments[3:]
+            options = dict(zip(("axis", "eps"), rest, strict=False)) | case.options
+            y, cache = bnlib.batch_norm(*arguments, **options)
             assert_close((y, cache.mean, cache.var), want)
 
 
@@ -1104,7 +1115,7 @@ def test_every_mistake_is_wrong_somewhere_and_its_formula_runs(key):
     for mistake in one.mistakes:
         wrong = [one._formula(case, mistake.knobs) for case in cases]
         raised = {type(w) for w in wrong if isinstance(w, Exception)}
-        assert raised <= {ValueError, np.exceptions.AxisError, MemoryError}, raised
+        assert raised <= {ValueError, TypeError, np.exceptions.AxisError, MemoryError}, raised
         assert any(
             isinstance(w, Exception)
             or not all(

@@ -26,6 +26,7 @@ BOOK = "chapters/{page}.html#sec-{section}"
 HERE = str(Path(__file__).parent)
 CODE = re.compile("`[^`]+`")
 NO_BREAK = "\N{NO-BREAK SPACE}"
+SLIGHT = 1e-5  # an error that is small, relative to the largest entry
 SWAPS = {"order", "swapped", "crossed"}  # knobs that exchange one output for another
 
 
@@ -109,7 +110,10 @@ class Exercise:
         ``run(learner, *arguments, **options)`` where a plain call will not do (a class
         to instantiate and step).
     changed : str
-        What to say to a learner whose function changes its input.
+        What to say to a learner whose function changes its input. Where it is about
+        x, something else is said of other arguments.
+    called : dict
+        What a learner calls an argument of the formula, where that is another name.
     """
 
     name: str
@@ -124,6 +128,7 @@ class Exercise:
         "The caller still needs that array: in training, the backward pass reads x "
         "again. Write `x = x - mean`, which makes a new array, not `x -= mean`."
     )
+    called: dict = field(default_factory=dict)
 
     def __call__(self, learner, *, seed=0):
         """Check the learner's function.
@@ -166,10 +171,20 @@ class Exercise:
         for name, after, before in zip(names, arguments, case.arguments, strict=False):
             if _changed(after, before):
                 raise self._failure(
-                    f"It changes its input {name} in place (on {case.what}). "
-                    f"{self.changed}"
+                    f"It changes its input {self.called.get(name, name)} in place "
+                    f"(on {case.what}). {self._advice(name)}"
                 )
         return self._unpack(result, case)
+
+    def _advice(self, name):
+        """Say how to leave an argument unchanged."""
+        name = self.called.get(name, name).partition(" ")[0]
+        if name == "x" or "`x " not in self.changed:
+            return self.changed
+        return (
+            f"The caller still needs that array. `{name} *= ...` and `{name}[:] = ...` "
+            f"write into it; `{name} = {name} * ...` makes a new one."
+        )
 
     def _to_be_written(self, error):
         """Say what raised NotImplementedError: this exercise, or one that it calls."""
@@ -231,6 +246,8 @@ class Exercise:
             reason = self._explain_exception(k, cases, results)
         if reason is None:
             reason = self._describe(self.outputs[k], got, truth, case)
+            if _is_double(case) and _off(got, truth) < SLIGHT:
+                reason += " Is something rounded to float32 on the way?"
             right = len(cases) - len(wrong)
             if right:
                 reason += f"\nIt is right on {right} of {len(cases)} inputs."
@@ -383,13 +400,10 @@ class Exercise:
             f"{name} is wrong on {case.what}{where} it is {got[bad]:.6g}; "
             f"expected {want[bad]:.6g}."
         )
-        off = np.max(np.abs(got - want)) / _scale(want)
+        off = _off(got, want)
         ratio = _constant_ratio(got, want)
-        if off < 1e-5:
-            text += (
-                f" It is off by {off:.0e} of the largest entry only: is something "
-                "rounded to float32 on the way?"
-            )
+        if off < SLIGHT:
+            text += f" It is off by {off:.0e} of the largest entry only."
         elif ratio is not None:
             text += f" Everywhere it is {ratio:.4g} times the right value."
         return text
@@ -434,6 +448,25 @@ def _agree(got, want, tolerance, scale=None):
     return bool(np.all(np.abs(got[finite] - want[finite]) <= tolerance * scale))
 
 
+def _off(got, want):
+    """Return the largest error relative to the scale; infinity if not comparable."""
+    if isinstance(got, Exception) or got.shape != want.shape:
+        return np.inf
+    off = np.max(np.abs(got - want), initial=0.0) / _scale(want)
+    return off if np.isfinite(off) else np.inf
+
+
+def _is_double(case):
+    """Whether all arrays among the arguments are float64."""
+
+    def narrow(value):
+        if isinstance(value, tuple | list):
+            return any(map(narrow, value))
+        return isinstance(value, np.ndarray) and value.dtype != np.float64
+
+    return not narrow(case.arguments)
+
+
 def _changed(after, before):
     if isinstance(before, tuple | list):
         return any(_changed(*pair) for pair in zip(after, before, strict=True))
@@ -451,11 +484,13 @@ def _at(index):
 
 
 def _constant_ratio(got, want):
-    """Return the factor between two arrays where there is one that is not 1."""
+    """Return the factor between two arrays where there is one that is not 0 or 1."""
     large = np.abs(want) > 1e-3 * _scale(want)
     if large.sum() < 2:
         return None
     ratios = got[large] / want[large]
+    if min(abs(ratios[0]), abs(ratios[0] - 1)) < 1e-3:
+        return None
     return ratios[0] if np.allclose(ratios, ratios[0], rtol=1e-4, atol=0) else None
 
 

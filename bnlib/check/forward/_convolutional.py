@@ -26,6 +26,7 @@ def _nd(
     axis=None,
     eps=None,
     *,
+    crossed_options=False,
     axes="all but the channel's",
     parameters="channel axis",
     fixed_axis=None,
@@ -37,6 +38,8 @@ def _nd(
     **finish,
 ):
     x, gamma, beta = widen(x, gamma, beta)
+    if crossed_options and None not in (axis, eps):
+        raise TypeError("the axis is no integer")
     given = 1 if axis is None else axis
     if fixed_axis is not None:
         given = fixed_axis
@@ -90,6 +93,7 @@ def _nd(
 KINDS = (
     "biased",
     "unbiased",
+    "unbiased, guarded",
     "sum",
     "mean square",
     "std",
@@ -151,7 +155,9 @@ def _nd_cases(rng):
         what += "".join(f", {name} = {value}" for name, value in options.items())
         tolerance = 1e-3 if tiny else SINGLE
         cases.append(Case(what, (x, gamma, beta), options, tolerance, hint))
-    return cases
+    x, gamma, beta = draw_batch(rng, (3, 4, 5))
+    what = "batch_norm_nd(x, gamma, beta, 2, 0.1)"
+    return [*cases, Case(what, (x, gamma, beta, 2, 0.1), {}, SINGLE, other)]
 
 
 def _several(message, *knobs):
@@ -260,6 +266,11 @@ convolution = Exercise(
             {"returned": "std"},
         ),
         CENTRED_MEAN,
+        Mistake(
+            "axis and eps are swapped: the arguments are x, gamma, beta, axis, eps, in "
+            "this order.",
+            {"crossed_options": True},
+        ),
         Mistake(
             "The order of the results is y, mean, var; you return the variance before "
             "the mean.",

@@ -46,8 +46,11 @@ def _layer(
     in_training=None,
     in_evaluation=None,
     shared=False,
+    crossed_options=False,
     **knobs,
 ):
+    if crossed_options and None not in (eps, momentum):
+        eps, momentum = momentum, eps
     d = len(gamma)
     rm, rv = np.full(d, start_mean), np.full(d, start_var)
     new = [np.full(d, v) for v in (start_gamma, start_beta)]
@@ -113,7 +116,10 @@ def _drive(layer_class, train, test, more, gamma, beta, **options):
         odd = [y for y in results if not isinstance(y, np.ndarray)]
         return odd[0] if odd else np.concatenate(results)
 
-    layer = layer_class(len(gamma), **options)
+    positional = ()
+    if len(options) == 2:  # the order in the signature is part of it
+        positional, options = (options["eps"], options["momentum"]), {}
+    layer = layer_class(len(gamma), *positional, **options)
     running = ("running_mean", "running_var")
     new = state("gamma", "beta", *running, "training")
     layer.gamma, layer.beta = gamma, beta
@@ -125,7 +131,7 @@ def _drive(layer_class, train, test, more, gamma, beta, **options):
     layer.training = True
     y_more = call(more)
     [final] = state("running_mean")
-    second = np.array(layer_class(len(gamma), **options).running_mean)
+    second = np.array(layer_class(len(gamma), *positional, **options).running_mean)
     return (*new, y_train, *after, y_test, *evaluated, y_more, final, second)
 
 
@@ -137,6 +143,13 @@ def _layer_cases(rng):
     cases = []
     for d, sizes, std, what, options in (
         (5, (8, 6, 7), 2.0, "three batches", {}),
+        (
+            8,
+            (6, 5, 7),
+            2.0,
+            "three batches, BatchNorm(8, 0.2, 0.4)",
+            {"eps": 0.2, "momentum": 0.4},
+        ),
         (4, (4, 9, 4, 3), 2.0, "four batches, momentum = 0.3", {"momentum": 0.3}),
         (3, (5, 2, 6), 2.0, "three batches, eps = 0.1", {"eps": 0.1}),
         (6, (7, 6), 5e-3, "two batches, momentum = 1", {"momentum": 1.0}),
@@ -265,10 +278,23 @@ layer = Exercise(
         *_in_one_mode("in_evaluation", finish_mistakes("running_mean", "running_var")),
         *_in_one_mode("in_training", finish_mistakes()),
         Mistake(
+            "eps and momentum are swapped: __init__ takes num_features, eps, momentum, "
+            "in this order.",
+            {"crossed_options": True},
+            alone=True,
+        ),
+        Mistake(
             "The momentum is 0.1 whatever the caller passes. Use self.momentum.",
             {"fixed_momentum": 0.1},
         ),
     ),
+    called={
+        "train": "x (in training)",
+        "test": "x (in evaluation)",
+        "more": "x (back in training)",
+        "gamma": "self.gamma",
+        "beta": "self.beta",
+    },
     changed=(
         "The caller still needs that array. `x = x - mean` makes a new one; "
         "`x -= mean` writes into the old one."

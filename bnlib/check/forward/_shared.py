@@ -182,12 +182,18 @@ def finish_mistakes(mean="mean", var="var"):
             "There is one per feature, so gamma * xhat broadcasts as it stands.",
             COLUMNS,
         ),
+        Mistake(
+            "eps is missing, or so small that it does nothing. A variance close to 0 "
+            f"is to count as eps at least: divide by sqrt({var} + eps), with the "
+            "argument eps.",
+            {"fixed_eps": 1e-12},
+        ),
         *(
             Mistake(
                 f"eps is {value} whatever the caller passes. Use the argument eps.",
                 {"fixed_eps": float(value)},
             )
-            for value in ("1e-5", "1e-3", "1e-12", "1e-8", "1e-6")
+            for value in ("1e-5", "1e-3", "1e-8", "1e-6")
         ),
         *(
             Mistake(
@@ -209,6 +215,7 @@ def variance_of(x, mean, axes, *, kind="biased"):
     return {
         "biased": lambda: total / n,
         "unbiased": lambda: total / np.float64(n - 1),
+        "unbiased, guarded": lambda: total / max(n - 1, 1),
         "sum": lambda: total,
         "mean square": lambda: (x**2).mean(axis=axes, keepdims=True),
         "std": lambda: np.sqrt(total / n),
@@ -234,6 +241,12 @@ VARIANCE_MISTAKES = (
         "N − 1 belongs to the running variance only (and here makes NaN of a batch of "
         "one).",
         {"variance": "unbiased"},
+    ),
+    Mistake(
+        "The variance is the unbiased one: you divide by N − 1 (where N is not 1). A "
+        "batch is normalised by its own, biased variance, divided by N, whatever N: "
+        "for N = 1 it is 0 without a special case.",
+        {"variance": "unbiased, guarded"},
     ),
     Mistake(
         "The variance is the mean of x², not of (x − mean)²: the square of the mean "

@@ -95,7 +95,16 @@ def _welford(
             )
     if step == "last m2":
         m2 = old * new
-    var = m2 / {"n": n, "n - 1": np.float64(n - 1), "1": 1, "n + 1": n + 1}[divisor]
+    var = (
+        m2
+        / {
+            "n": n,
+            "n - 1": np.float64(n - 1),
+            "max(n - 1, 1)": max(n - 1, 1),
+            "1": 1,
+            "n + 1": n + 1,
+        }[divisor]
+    )
     if second_pass:
         var = np.zeros_like(var)
     if second_pass == "mean":
@@ -165,6 +174,11 @@ welford = Exercise(
             "You divide m2 by n − 1, which gives the unbiased variance (and NaN for "
             "one row). Here the biased one is asked for: m2 / n.",
             {"divisor": "n - 1"},
+        ),
+        Mistake(
+            "You divide m2 by n − 1, which gives the unbiased variance. Here the "
+            "biased one is asked for: m2 / n.",
+            {"divisor": "max(n - 1, 1)"},
         ),
         Mistake(
             "You divide m2 by n + 1: the count is one ahead. There are n rows.",
