@@ -42,7 +42,11 @@ FINISH = [
     ("eps is missing", "np.sqrt({v} + eps)", "np.sqrt({v})"),  # 13
     ("eps is 1e-3 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-3)"),  # 15
     ("default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),  # 15
-    ("so small that it does nothing", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-12)"),  # 16
+    (
+        "so small that it does nothing",
+        "np.sqrt({v} + eps)",
+        "np.sqrt({v} + 1e-12)",
+    ),  # 16
     ("default of eps is 1e-12", "eps=1e-5", "eps=1e-12"),  # 16
     ("eps is 1e-5 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-5)"),
     ("eps is 1e-8 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-8)"),
@@ -1115,7 +1119,12 @@ def test_every_mistake_is_wrong_somewhere_and_its_formula_runs(key):
     for mistake in one.mistakes:
         wrong = [one._formula(case, mistake.knobs) for case in cases]
         raised = {type(w) for w in wrong if isinstance(w, Exception)}
-        assert raised <= {ValueError, TypeError, np.exceptions.AxisError, MemoryError}, raised
+        assert raised <= {
+            ValueError,
+            TypeError,
+            np.exceptions.AxisError,
+            MemoryError,
+        }, raised
         assert any(
             isinstance(w, Exception)
             or not all(
