@@ -989,13 +989,21 @@ def cells():
     return [cell for cell in jupytext.read(SET).cells if cell.metadata.get("nbgrader")]
 
 
-def test_the_reference_answers_pass_and_are_worth_20_points(cells, capsys):
+SECRETS = ("", "spring", "autumn", "a longer one, with spaces and ü")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_reference_answers_pass(cells, secret, capsys, monkeypatch):
+    monkeypatch.setenv("BNLIB_CHECK_SECRET", secret)
     scope = {}
     for cell in cells:
         exec(cell.source, scope)
+    assert capsys.readouterr().out.count("✓") == 9 * 4  # visible, and three hidden
+
+
+def test_the_set_is_worth_20_points(cells):
     points = [c.metadata["nbgrader"].get("points", 0) for c in cells]
     assert sum(points) == 20
-    assert capsys.readouterr().out.count("✓") == 9 * 4  # visible, and three hidden
 
 
 def test_every_exercise_is_a_hole_and_a_graded_check(cells):
@@ -1012,7 +1020,11 @@ def test_the_set_needs_numpy_only(cells):
         for line in cell.source.splitlines()
         if line.strip().startswith(("import", "from"))
     }
-    assert imports == {"import numpy as np", "from bnlib.check import forward as check"}
+    assert imports == {
+        "import numpy as np",
+        "from bnlib.check import forward as check",
+        "from bnlib.check import hidden_seeds",
+    }
 
 
 def test_a_blank_notebook_says_what_is_to_be_written(cells):

@@ -5,8 +5,11 @@ Each holds exercises, to be called with the learner's function::
 
     from bnlib.check import forward as check
     check.train(batch_norm_train)
+
+Hidden tests call them with other inputs: ``seed=seed`` for each of `hidden_seeds`.
 """
 
 from bnlib.check._exercise import Case, CheckFailed, Exercise, Mistake
+from bnlib.check._seeds import hidden_seeds
 
-__all__ = ["Case", "CheckFailed", "Exercise", "Mistake"]
+__all__ = ["Case", "CheckFailed", "Exercise", "Mistake", "hidden_seeds"]
