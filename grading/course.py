@@ -6,6 +6,7 @@ nbgrader works on lies in ``_build/nbgrader`` beside them. Its log is a file the
 
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -37,18 +38,20 @@ class Course:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._app = NbGrader()
-        self._app.initialize([])
-        self.root = Path(self._app.coursedir.root)
+        self.app = NbGrader()
+        self.app.initialize([])
+        self.root = Path(self.app.coursedir.root)
         self.root.mkdir(parents=True, exist_ok=True)
         self.log_file = self.root / "grading.log"
         self.log_file.write_text("")
         handler = logging.FileHandler(self.log_file)
         handler.setLevel(logging.INFO)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._app.log_level = logging.INFO  # first: it sets up the log again
-        self._app.log.handlers = [handler]
-        self._app.log.propagate = False
+        handler.handleError = lambda record: None  # a full disk says so elsewhere
+        self.app.log_level = logging.INFO  # first: it sets up the log again
+        for log in (self.app.log, logging.getLogger("tornado.application")):
+            log.handlers = [handler]  # the gradebook writes into the second
+            log.propagate = False
 
     def sets(self, names: Iterable[str] = ()) -> list[ProblemSet]:
         """Return the problem sets of these `names`, or all."""
@@ -68,11 +71,11 @@ class Course:
 
         nbgrader copies whatever lies beside it to learners.
         """
-        notebook = build(problem_set.source)
-        folder = self.root / "source" / problem_set.name
+        text = _text(problem_set)
+        folder = self.step("source", problem_set.name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        nbformat.write(notebook, folder / f"{problem_set.notebook}.ipynb")
+        (folder / f"{problem_set.notebook}.ipynb").write_text(text, encoding="utf-8")
 
     def release(self, problem_set: ProblemSet) -> Path:
         """Write the learners' notebook into ``exercises/`` and return its path.
@@ -97,6 +100,31 @@ class Course:
         self.write_source(problem_set)
         self._run(GenerateAssignment, problem_set)
 
+    def is_registered(self, problem_set: ProblemSet) -> bool:
+        """Whether release and gradebook are those of the text in ``solutions/``."""
+        name = f"{problem_set.notebook}.ipynb"
+        source, release = (
+            self.step("source", problem_set.name) / name,
+            self.step("release", problem_set.name) / name,
+        )
+        # nbgrader writes the release last: an older one was not finished.
+        if not (source.is_file() and release.is_file()) or (
+            release.stat().st_mtime_ns < source.stat().st_mtime_ns
+        ):
+            return False
+        if source.read_text(encoding="utf-8") != _text(problem_set):
+            return False
+        with self.gradebook() as gradebook, contextlib.suppress(MissingEntry):
+            gradebook.find_notebook(problem_set.notebook, problem_set.name)
+            return True
+        return False
+
+    def step(self, step: str, set_name: str, student: str = ".") -> Path:
+        """Return the folder where nbgrader has this step of a student's work."""
+        directory = getattr(self.app.coursedir, f"{step}_directory")
+        path = self.app.coursedir.format_path(directory, student, set_name)
+        return Path(os.path.normpath(path))
+
     def receive(
         self, problem_sets: list[ProblemSet], submissions: list[Submission]
     ) -> None:
@@ -104,7 +132,7 @@ class Course:
 
         Submissions of other students stay as they are.
         """
-        with self._gradebook() as gradebook:
+        with self.gradebook() as gradebook:
             for student in list(gradebook.students):
                 if student.last_name == SAMPLE:
                     self._forget(gradebook, [s.name for s in problem_sets], student.id)
@@ -118,7 +146,7 @@ class Course:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             nbformat.write(notebook, folder / name)
-            with self._gradebook() as gradebook:
+            with self.gradebook() as gradebook:
                 gradebook.update_or_create_student(submission.student, last_name=SAMPLE)
 
     def grade(self, problem_set: ProblemSet, student: str) -> None:
@@ -136,8 +164,9 @@ class Course:
         if not gradebook.find_student(student).submissions:
             gradebook.remove_student(student)
 
-    def _gradebook(self) -> Gradebook:
-        return Gradebook(self._app.coursedir.db_url, self._app.coursedir.course_id)
+    def gradebook(self) -> Gradebook:
+        """Open nbgrader's gradebook; close it, or use it in ``with``."""
+        return Gradebook(self.app.coursedir.db_url, self.app.coursedir.course_id)
 
     def _run(
         self,
@@ -153,8 +182,8 @@ class Course:
             "student_id": student,
             "release_directory": release_directory,
         }
-        with temp_attrs(self._app.coursedir, **selection):
-            run = converter(self._app.coursedir, parent=self._app, force=True)
+        with temp_attrs(self.app.coursedir, **selection):
+            run = converter(self.app.coursedir, parent=self.app, force=True)
             run.update_config(Config(options))
             try:
                 run.start()
@@ -163,3 +192,7 @@ class Course:
                 raise CourseError(
                     f"{what}: nbgrader failed, see {self.log_file}"
                 ) from error
+
+
+def _text(problem_set: ProblemSet) -> str:
+    return nbformat.writes(build(problem_set.source)) + "\n"
