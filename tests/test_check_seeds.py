@@ -1,4 +1,4 @@
-"""Hidden seeds change with the secret and with the test's name, and with nothing else."""
+"""Hidden seeds change with the secret and with the test's name, not otherwise."""
 
 import pytest
 
