@@ -152,6 +152,10 @@ class Course:
     def grade(self, problem_set: ProblemSet, student: str) -> None:
         """Grade a submission and write its feedback."""
         self._run(Autograde, problem_set, student)
+        self.write_feedback(problem_set, student)
+
+    def write_feedback(self, problem_set: ProblemSet, student: str) -> None:
+        """Write the page that shows a student the grades."""
         self._run(GenerateFeedback, problem_set, student)
 
     def _forget(self, gradebook: Gradebook, sets: list[str], student: str) -> None:

@@ -1,0 +1,84 @@
+"""Run jobs in a pool of processes on this machine."""
+
+import ctypes
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    TimeoutError,
+    wait,
+)
+from itertools import islice
+
+from pebble import ProcessExpired, ProcessPool
+
+from grading import CourseError
+from grading.engine.outcome import arrived, limit, lost
+from grading.records import Record
+
+JOBS_OF_A_WORKER = 50  # then a fresh process takes its place: memory stays flat
+
+
+def run(
+    jobs: Iterable[dict], work: Callable[[dict], dict], workers: int
+) -> Iterator[Record]:
+    """Yield a record for every job, in the order in which they end.
+
+    Parameters
+    ----------
+    jobs
+        Taken one by one, never more than two for each worker ahead.
+    work
+        An importable function; what it raises costs that job alone.
+    workers
+        How many processes work at once.
+    """
+    jobs = iter(jobs)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    pool = ProcessPool(workers, JOBS_OF_A_WORKER, _die_with_parent, context=context)
+    running: dict[Future, dict] = {}
+
+    def start(count: int) -> None:
+        for job in islice(jobs, count):
+            running[pool.schedule(work, args=[job], timeout=limit(job))] = job
+
+    try:
+        start(2 * workers)
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield _record(future, running.pop(future))
+                start(1)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _record(future: Future, job: dict) -> Record:
+    error = future.exception()
+    if error is None:
+        return arrived(future.result())
+    if isinstance(error, BrokenExecutor):
+        raise CourseError(
+            "the grading processes broke down (is the memory full?); nothing is lost: "
+            "run the same command again"
+        ) from error
+    if isinstance(error, TimeoutError):
+        reason = f"Grading did not end within {limit(job):.0f} seconds."
+    elif isinstance(error, ProcessExpired):
+        reason = f"The process that graded it died (exit status {error.exitcode})."
+    else:
+        reason = f"The grader failed: {type(error).__name__}: {error}"
+    return lost(job, reason)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that started it dies."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

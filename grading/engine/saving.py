@@ -1,0 +1,142 @@
+"""Write what was found out: the record, then nbgrader's gradebook and files.
+
+Only the supervisor writes. Points are counted by nbgrader's own preprocessors from the
+executed notebook, so that its formgrader, feedback and export work as ever. What a
+person has graded or commented stays.
+
+But: only the notebook and its time stamp go to ``autograded/``, not what a student
+handed in beside them.
+"""
+
+import os
+import re
+import shutil
+import stat
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
+from nbgrader.utils import parse_utc
+
+from grading.course import Course
+from grading.notebooks import ProblemSet
+from grading.records import GRADED, Record, write_record
+
+TIMESTAMP = re.compile(r"[0-9A-Za-z:.+ -]+")
+
+
+class Saver:
+    """Save the records of a problem set of `course`."""
+
+    def __init__(self, course: Course, problem_set: ProblemSet):
+        self.course = course
+        self.name = problem_set.name
+        self.notebook = problem_set.notebook
+        with course.gradebook() as gradebook:
+            submissions = gradebook.find_assignment(self.name).submissions
+            self._in_gradebook = {submission.student_id for submission in submissions}
+
+    def record(self, record: Record) -> None:
+        """Write the record alone: from here on, nothing need be graded again."""
+        write_record(self.course.root, replace(record, saved=False))
+
+    def save(self, record: Record) -> None:
+        """Write a record that was written into gradebook and files.
+
+        It can be repeated: each time it does all of it.
+        """
+        student = record.student
+        stamp = read_timestamp(self.course.step("submitted", self.name, student))
+        options = {} if stamp is None else {"timestamp": stamp}
+        with self.course.gradebook() as gradebook:
+            gradebook.update_or_create_student(student)
+            gradebook.update_or_create_submission(self.name, student, **options)
+        folder = self.course.step("autograded", self.name, student)
+        if record.status == GRADED:
+            self._count(record)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write(folder / f"{self.notebook}.ipynb", record.executed)
+            if stamp is None:
+                (folder / "timestamp.txt").unlink(missing_ok=True)
+            else:
+                text = f"{stamp:%Y-%m-%d %H:%M:%S.%f} UTC\n"
+                self._write(folder / "timestamp.txt", text)
+        else:
+            self._clear(student)
+            shutil.rmtree(folder, ignore_errors=True)
+            feedback = self.course.step("feedback", self.name, student)
+            shutil.rmtree(feedback, ignore_errors=True)
+        write_record(self.course.root, replace(record, saved=True))
+        self._in_gradebook.add(student)
+
+    def is_saved(self, record: Record) -> bool:
+        """Whether gradebook and files are those that `save` wrote for `record`."""
+        folder = self.course.step("autograded", self.name, record.student)
+        submitted = self.course.step("submitted", self.name, record.student)
+        if not record.saved or record.student not in self._in_gradebook:
+            return False
+        if record.status != GRADED:
+            return True
+        return (folder / f"{self.notebook}.ipynb").is_file() and (
+            read_timestamp(folder) == read_timestamp(submitted)
+        )
+
+    def _count(self, record: Record) -> None:
+        """Let nbgrader count the points, and what being late costs."""
+        notebook = nbformat.reads(record.executed, as_version=4)
+        resources = {
+            "nbgrader": {
+                "student": record.student,
+                "assignment": self.name,
+                "notebook": self.notebook,
+                "db_url": self.course.app.coursedir.db_url,
+            }
+        }
+        for preprocessor in (SaveAutoGrades, AssignLatePenalties):
+            preprocessor(parent=self.course.app).preprocess(notebook, resources)
+
+    def _clear(self, student: str) -> None:
+        """Take back what an earlier submission earned."""
+        with self.course.gradebook() as gradebook:
+            found = gradebook.find_submission_notebook(
+                self.notebook, self.name, student
+            )
+            found.late_submission_penalty = None
+            for grade in found.grades:
+                grade.auto_score = None
+                grade.needs_manual_grade = True
+            for comment in found.comments:
+                comment.auto_comment = None
+            gradebook.db.commit()
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file as a whole or not at all, for those whom nbgrader lets."""
+        new = path.with_name(f".{path.name}.new")
+        new.unlink(missing_ok=True)
+        new.write_text(text, encoding="utf-8")
+        new.chmod(0o664 if self.course.app.coursedir.groupshared else 0o444)
+        new.replace(path)
+
+
+def read_timestamp(folder: Path) -> datetime | None:
+    """Return when the work in `folder` was handed in, if ``timestamp.txt`` says it.
+
+    The file may be a student's: a link, a pipe, or a time zone that is a path, is not
+    read.
+    """
+    try:
+        handle = os.open(
+            folder / "timestamp.txt", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        text = file.read(100).decode("ascii", "replace").strip()
+    try:
+        return parse_utc(text) if TIMESTAMP.fullmatch(text) else None
+    except (ValueError, OverflowError):
+        return None
