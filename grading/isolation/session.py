@@ -1,0 +1,221 @@
+"""One sandboxed process and the conversation with it, watched from outside.
+
+All waiting has a deadline. Whatever goes wrong in there (silence, death, too much
+memory, nonsense) ends the sandbox as a whole, at once, and raises an `Interruption`.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from grading.isolation.inside.wire import (
+    HEADER,
+    WireError,
+    pack,
+    unpack,
+    unpack_lengths,
+)
+from grading.isolation.runtime import Runtime
+from grading.isolation.sandbox import Limits, Sandbox, private_folder, uid
+
+START = 60.0  # seconds to start in, even where the machine is busy
+GLANCE = 0.05  # seconds between looks at memory while waiting
+LOOK = 0.5  # and while not
+
+
+class Interruption(BaseException):
+    """The student's process was stopped, or died.
+
+    It is no Exception, so that a test that catches all exceptions does not go on.
+
+    Attributes
+    ----------
+    outcome : str
+        "timed out" or "crashed".
+    """
+
+    outcome = "crashed"
+
+
+class TimedOut(Interruption):
+    """It took too long."""
+
+    outcome = "timed out"
+
+
+class Crashed(Interruption):
+    """It died, took too much memory, or sent what is not a message."""
+
+
+class Session:
+    """A process in a sandbox.
+
+    Parameters
+    ----------
+    sandbox, runtime, limits
+        What to start and how.
+    placeholders : list of str
+        Packages whose import succeeds without being there.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        runtime: Runtime,
+        limits: Limits,
+        imports: list[str],
+        placeholders: list[str],
+    ):
+        self._limits = limits
+        self._folder = private_folder()
+        settings = {
+            "rlimits": sandbox.rlimits(limits),
+            "uid": uid() if sandbox.name != "none" else None,
+            "output": limits.output,
+            "imports": imports,
+            "placeholders": placeholders,
+        }
+        command = [*runtime.command, json.dumps(settings)]
+        folder = Path(self._folder.name)
+        self._process = subprocess.Popen(
+            sandbox.wrap(command, runtime, limits, folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+        )
+        self._in = self._process.stdin.fileno()
+        self._out = self._process.stdout.fileno()
+        for fd in (self._in, self._out):
+            os.set_blocking(fd, False)
+        self._looked = time.monotonic()
+        try:
+            self.receive(time.monotonic() + START)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, message: dict, chunks: list[bytes] = (), *, deadline: float) -> None:
+        """Send a message before the deadline (in `time.monotonic`'s seconds)."""
+        data = memoryview(pack(message, chunks))
+        while data:
+            self._wait(self._in, selectors.EVENT_WRITE, deadline)
+            try:
+                data = data[os.write(self._in, data) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise self._death() from None
+
+    def receive(self, deadline: float) -> tuple[dict, bytes]:
+        """Return the next message and its bytes."""
+        try:
+            text, size = unpack_lengths(self._read(HEADER.size, deadline))
+            return unpack(self._read(text, deadline)), self._read(size, deadline)
+        except WireError as error:
+            raise self.nonsense(error) from None
+
+    def nonsense(self, error: Exception) -> Crashed:
+        """Return what to raise for a message that breaks the rules."""
+        self.close()
+        return Crashed(f"Your code disturbed the grader's connection to it ({error}).")
+
+    def close(self) -> None:
+        """End every process in the sandbox."""
+        if self._process.poll() is None:
+            self._process.terminate()  # the jail ends what is in it
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def memory(self) -> int:
+        """Return the bytes in use by all processes inside, shared ones in parts."""
+        total = 0
+        for process in self._processes():
+            try:
+                total += process.memory_full_info().pss
+            except psutil.Error:
+                continue
+        return total
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        parts = []
+        while size:
+            self._wait(self._out, selectors.EVENT_READ, deadline)
+            try:
+                part = os.read(self._out, min(size, 1 << 20))
+            except BlockingIOError:
+                continue
+            if not part:
+                raise self._death()
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _wait(self, fd: int, event: int, deadline: float) -> None:
+        """Wait until `fd` is ready, with an eye on time and memory."""
+        with selectors.SelectSelector() as selector:
+            selector.register(fd, event)
+            if time.monotonic() > self._looked + LOOK:
+                self._check_use()
+            while not selector.select(min(GLANCE, max(deadline - time.monotonic(), 0))):
+                if time.monotonic() >= deadline:
+                    self.close()
+                    raise TimedOut
+                self._check_use()
+
+    def _check_use(self) -> None:
+        self._looked = time.monotonic()
+        used = 0
+        for process in self._processes():
+            try:
+                used += process.memory_info().rss - process.memory_info().shared
+            except psutil.Error:
+                continue
+        if used > self._limits.memory:
+            self.close()
+            raise Crashed(
+                "Your code was stopped: it took more than "
+                f"{self._limits.memory >> 20} MB of memory."
+            )
+        if _size(self._folder.name) > self._limits.files:
+            self.close()
+            raise Crashed(
+                "Your code was stopped: it wrote more than "
+                f"{self._limits.files >> 20} MB of files."
+            )
+
+    def _death(self) -> Crashed:
+        self.close()
+        return Crashed(
+            "The process that ran your code died: it ended itself, crashed, or took "
+            "too much memory."
+        )
+
+
+def _size(folder: str) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+            except OSError:
+                continue
+    return total
