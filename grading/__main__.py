@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Sets = Annotated[list[str] | None, typer.Argument(help="Such as ps1; default: all.")]
+Engine = Literal["local", "dask"]
+Sandbox = Literal["auto", "bubblewrap", "sandlock"]
 console = Console()
 
 
@@ -82,6 +84,72 @@ def table() -> None:
         ]
         view.add_row(student, *points, ", ".join(remarks))
     console.print(view)
+
+
+@app.command()
+def grade(
+    name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; can be repeated.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Grade also what has not changed.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one for each core.")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="What runs the processes.")] = "local",
+    scheduler: Annotated[
+        str | None, typer.Option(help="With dask: the address of a running scheduler.")
+    ] = None,
+    sandbox: Annotated[
+        Sandbox, typer.Option(help="What student code is locked up in.")
+    ] = "auto",
+    unsafe: Annotated[
+        bool,
+        typer.Option("--unsafe-no-sandbox", help="Only for code that you trust."),
+    ] = False,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a gradebook in use.")
+    ] = 60,
+) -> None:
+    """Grade what was handed in; what is graded already stays.
+
+    Exit status: 0 all graded, 1 could not run, 3 some could not be graded.
+    """
+    course = _open_course()
+    from grading.engine import commands, engines
+
+    if unsafe:
+        typer.echo("No sandbox: student code can read and change all that you can.")
+    raise typer.Exit(
+        commands.grade(
+            course,
+            *course.sets([name]),
+            wanted=student or [],
+            again=again,
+            sandbox="none" if unsafe else sandbox,
+            run=engines.choose(engine, workers, scheduler),
+            patience=patience,
+            console=console,
+        )
+    )
+
+
+@app.command()
+def feedback(
+    name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; can be repeated.")
+    ] = None,
+) -> None:
+    """Write the students' feedback pages that are out of date."""
+    course = _open_course()
+    from grading.engine import commands
+
+    raise typer.Exit(
+        commands.feedback(course, *course.sets([name]), student or [], console)
+    )
 
 
 def _numerically(set_name: str) -> tuple[int, str]:

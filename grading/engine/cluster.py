@@ -20,6 +20,9 @@ from grading.engine.outcome import arrived, limit, lost
 from grading.records import Record
 
 JOIN = 60  # seconds in which a worker of the scheduler's must be there
+ONE_AT_A_TIME = (
+    threading.Lock()
+)  # in a worker's process: tests print, and that is one's
 
 
 def run(
@@ -38,7 +41,8 @@ def run(
     jobs
         Taken one by one, never more than two for each worker ahead.
     work
-        A function that the workers can import.
+        A function that the workers can import; CourseError stops the run, what else it
+        raises costs that job alone.
     workers
         How many workers to start on this machine where there is no `scheduler`.
     scheduler
@@ -84,7 +88,7 @@ def _connected(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 
 def _check(client: Client, work: Callable) -> int:
-    """Return how many jobs the cluster runs at once; it must be able to run one."""
+    """Return the number of workers; they must be able to grade."""
     try:
         client.wait_for_workers(1, timeout=JOIN)
     except TimeoutError as error:
@@ -94,7 +98,7 @@ def _check(client: Client, work: Callable) -> int:
         raise CourseError(
             f"the Dask workers cannot grade: {error} (is this course installed there?)"
         ) from error
-    return sum(client.nthreads().values())
+    return len(client.nthreads())
 
 
 def _import(module: str) -> None:
@@ -103,13 +107,14 @@ def _import(module: str) -> None:
 
 def _within_limit(work: Callable[[dict], dict], job: dict) -> dict:
     """Work; a job that nothing else can stop ends with its Dask worker."""
-    watch = threading.Timer(limit(job), os._exit, [1])
-    watch.daemon = True
-    watch.start()
-    try:
-        return work(job)
-    finally:
-        watch.cancel()
+    with ONE_AT_A_TIME:
+        watch = threading.Timer(limit(job), os._exit, [1])
+        watch.daemon = True
+        watch.start()
+        try:
+            return work(job)
+        finally:
+            watch.cancel()
 
 
 def _record(future: Future, job: dict) -> Record:
@@ -120,6 +125,8 @@ def _record(future: Future, job: dict) -> Record:
             "the Dask scheduler is gone; nothing is lost: run the same command again"
         )
     error = future.exception()
+    if isinstance(error, CourseError):
+        raise error
     if isinstance(error, KilledWorker):
         return lost(job, "Every process that tried to grade it died.")
     return lost(job, f"The grader failed: {type(error).__name__}: {error}")

@@ -4,6 +4,7 @@ Both return the exit status: 0, `SOME_NOT` where something is left, `INTERRUPTED
 Ctrl-C; what could not run at all raises CourseError.
 """
 
+import os
 from functools import partial
 from time import monotonic
 
@@ -20,6 +21,8 @@ from grading.engine.saving import Saver
 from grading.engine.students import submitted
 from grading.engine.summary import Row, show
 from grading.engine.supervise import Prepare, Run, Supervisor
+from grading.execute import SECRET
+from grading.job import load_release, make_job
 from grading.notebooks import ProblemSet
 from grading.records import read_record
 
@@ -32,7 +35,7 @@ def grade(
     problem_set: ProblemSet,
     wanted: list[str],
     again: bool,
-    prepare: Prepare,
+    sandbox: str,
     run: Run,
     patience: float,
     console: Console,
@@ -47,8 +50,8 @@ def grade(
         Only these students; empty: all.
     again
         Grade also what has not changed since it was graded.
-    prepare
-        Makes a student's job.
+    sandbox
+        The sandbox's name, for `grading.job.make_job`.
     run
         The engine.
     patience
@@ -66,6 +69,7 @@ def grade(
         with plain_errors():
             wait(partial(_register, course, problem_set))
             saver = wait(partial(Saver, course, problem_set))
+            prepare = wait(partial(_preparation, course, problem_set, sandbox))
             supervisor = Supervisor(saver, prepare, run, wait, rows)
             with Display(console, f"Reading {name}", len(students)) as display:
                 waiting = supervisor.plan(students, again, display)
@@ -79,9 +83,10 @@ def grade(
     for folder in strange:
         say(f"Ignored: the folder {folder!r}, which has no student's id for a name")
     failed = sum(bool(row.reason) for row in rows)
+    kept = len(students) - len(waiting)
     say(
-        f"Of {len(students)} submissions, {len(students) - len(waiting)} needed no "
-        f"grading and {failed} could not be graded ({monotonic() - start:.1f} s)."
+        f"{len(students)} submissions in {monotonic() - start:.1f} s: "
+        f"{kept} needed no new grading, {failed} could not be graded."
     )
     return SOME_NOT if failed or strange else 0
 
@@ -133,6 +138,20 @@ def _register(course: Course, problem_set: ProblemSet) -> None:
         if not graded:
             raise
         raise CourseError(
-            f"{name} has changed, and nbgrader cannot add or remove cells of a set that "
-            f"has grades. If these may go: nbgrader db assignment remove {name} --force"
+            f"{name} has changed, and nbgrader cannot add or remove cells of a set "
+            "that has grades. If they may go: "
+            f"nbgrader db assignment remove {name} --force"
         ) from error
+
+
+def _preparation(course: Course, problem_set: ProblemSet, sandbox: str) -> Prepare:
+    """Return the function that makes a student's job."""
+    names = problem_set.name, problem_set.notebook
+    return partial(
+        make_job,
+        course.root,
+        *names,
+        release=load_release(course.root, course.app.coursedir.db_url, *names),
+        sandbox=sandbox,
+        secret=os.environ.get(SECRET, ""),
+    )

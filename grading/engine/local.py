@@ -2,8 +2,10 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -33,14 +35,20 @@ def run(
     jobs
         Taken one by one, never more than two for each worker ahead.
     work
-        An importable function; what it raises costs that job alone.
+        An importable function; CourseError stops the run, what else it raises costs
+        that job alone.
     workers
         How many processes work at once.
     """
     jobs = iter(jobs)
+    # What processes that are killed leave behind goes with this folder.
+    folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
+    os.chmod(folder.name, 0o711)  # a sandbox with a user of its own gets to its part
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-    pool = ProcessPool(workers, JOBS_OF_A_WORKER, _die_with_parent, context=context)
+    pool = ProcessPool(
+        workers, JOBS_OF_A_WORKER, _begin, [folder.name], context=context
+    )
     running: dict[Future, dict] = {}
 
     def start(count: int) -> None:
@@ -57,12 +65,15 @@ def run(
     finally:
         pool.stop()
         pool.join()
+        folder.cleanup()
 
 
 def _record(future: Future, job: dict) -> Record:
     error = future.exception()
     if error is None:
         return arrived(future.result())
+    if isinstance(error, CourseError):
+        raise error
     if isinstance(error, BrokenExecutor):
         raise CourseError(
             "the grading processes broke down (is the memory full?); nothing is lost: "
@@ -77,8 +88,9 @@ def _record(future: Future, job: dict) -> Record:
     return lost(job, reason)
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that started it dies."""
+def _begin(folder: str) -> None:
+    """Set up a worker, which the kernel shall kill when the grader dies."""
+    tempfile.tempdir = folder
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -11,7 +11,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-LINE_EVERY = 30.0  # seconds, or a tenth of the work
+SHORT, LONG = 2.0, 30.0  # seconds between lines: at a tenth of the work, else
 
 
 class Display:
@@ -53,7 +53,8 @@ class Display:
         rate = self.done / max(now - self._start, 1e-9)
         self._bar.update(self._task, advance=1, rate=f"{rate:.1f}/s")
         tenth = self.done * 10 // self.total > (self.done - 1) * 10 // self.total
-        if not self._console.is_terminal and (tenth or now - self._told > LINE_EVERY):
+        every = SHORT if tenth else LONG
+        if not self._console.is_terminal and now - self._told > every:
             self._told = now
             left = (self.total - self.done) / rate
             self.say(
