@@ -1,5 +1,6 @@
 """The command line: ``python -m grading``, in the course's folder."""
 
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal
@@ -150,6 +151,74 @@ def feedback(
     raise typer.Exit(
         commands.feedback(course, *course.sets([name]), student or [], console)
     )
+
+
+@app.command()
+def collect(
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
+    uploads: Annotated[Path, typer.Argument(help="A folder, or a zip file of one.")],
+    students: Annotated[
+        Path | None,
+        typer.Option(help="CSV: id,first_name,last_name,email for the gradebook."),
+    ] = None,
+) -> None:
+    """Take a folder of uploads into submitted/.
+
+    A file is <student>/x.ipynb or <student>_x.ipynb, or as Moodle and Canvas name it;
+    the newest of a student's counts. Exit status 3: something was left out.
+    """
+    course = _open_course()
+    from grading.collect.command import run
+
+    _finish(run(course, set_name, uploads, students, console))
+
+
+@app.command()
+def report(
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
+) -> None:
+    """Show how the class did: tables here, and a page in _build/nbgrader/reports.
+
+    Exit status 3: some submissions have no grade.
+    """
+    course = _open_course()
+    from grading.report.command import run
+
+    _finish(run(course, set_name, console))
+
+
+class Format(StrEnum):
+    """Who is to read an export."""
+
+    csv = "csv"
+    canvas = "canvas"
+    moodle = "moodle"
+
+
+@app.command()
+def export(
+    sets: Sets = None,
+    format: Annotated[
+        Format, typer.Option(help="csv is for spreadsheets.")
+    ] = Format.csv,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Default: _build/nbgrader/reports/grades-<format>.csv."),
+    ] = None,
+) -> None:
+    """Write the grades as CSV.
+
+    Exit status 3: some submissions have no grade; their cells are empty.
+    """
+    course = _open_course()
+    from grading.export import run
+
+    _finish(run(course, sets or [], format.value, output))
+
+
+def _finish(left_out: int) -> None:
+    if left_out:
+        raise typer.Exit(3)
 
 
 def _numerically(set_name: str) -> tuple[int, str]:

@@ -5,9 +5,9 @@ import re
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from markupsafe import Markup, escape
 
 from grading.report.statistics import OUTCOMES, ClassSummary, Exercise
 

@@ -4,6 +4,7 @@ A score that a person gave counts before the grader's.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Result:
 
     @property
     def status(self) -> str:
-        """ "", or what the instructor should know in a few words."""
+        """What the instructor should know, in a few words; "" where all is well."""
         if self.record.status != GRADED:
             return self.record.status
         outcomes = {cell.outcome for cell in self.record.cells}
@@ -85,14 +86,19 @@ def read_results(root: Path, assignment: str, gradebook: Gradebook) -> list[Resu
     scores = _scores_by_hand(gradebook, assignment)
     results = []
     for name in sorted(records.keys() | students.keys()):
-        record = records.get(name) or _without_record(root, assignment, name)
-        result = Result(record, penalty=penalties.get(name, 0.0))
+        result = absent(name, assignment)
+        if name in records:
+            result.record = records[name]
+        elif (root / "submitted" / name / assignment).is_dir():
+            result.record.status = NOT_GRADED
+            result.record.reason = "handed in, but not graded yet"
+        result.penalty = penalties.get(name, 0.0)
         if student := students.get(name):
             result.first_name = student.first_name or ""
             result.last_name = student.last_name or ""
             result.email = student.email or ""
             result.lms_user_id = student.lms_user_id or ""
-        for cell in record.cells:
+        for cell in result.record.cells:
             manual, extra = scores[name].get(cell.grade_id, (None, None))
             points = cell.points if manual is None else manual
             result.points[cell.grade_id] = (
@@ -102,16 +108,14 @@ def read_results(root: Path, assignment: str, gradebook: Gradebook) -> list[Resu
     return results
 
 
-def max_points(results: list[Result]) -> dict[str, float]:
+def absent(student: str, assignment: str) -> Result:
+    """Return the result of a student who handed nothing in."""
+    return Result(Record(student, assignment, "", "", NO_SUBMISSION))
+
+
+def max_points(results: Iterable[Result]) -> dict[str, float]:
     """Return the most that each exercise can earn, in the notebook's order."""
     return {c.grade_id: c.max_points for r in results for c in r.record.cells}
-
-
-def _without_record(root: Path, assignment: str, student: str) -> Record:
-    if (root / "submitted" / student / assignment).is_dir():
-        reason = "handed in, but the grader has not seen it yet"
-        return Record(student, assignment, "", "", NOT_GRADED, reason)
-    return Record(student, assignment, "", "", NO_SUBMISSION)
 
 
 def _penalties(gradebook: Gradebook, assignment: str) -> dict[str, float]:
