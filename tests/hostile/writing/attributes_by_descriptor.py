@@ -1,0 +1,27 @@
+# The same through file descriptors, /proc and directory descriptors.
+# expect: 17 test_train=0
+# rest: right
+
+# %% train
+import os
+
+
+def batch_norm_train(x, gamma, beta, eps=1e-5):
+    folder, name = os.path.split("{canary}")
+    for attack in (
+        lambda: os.fchmod(os.open("{canary}", os.O_RDONLY), 0o777),
+        lambda: os.utime(os.open("{canary}", os.O_PATH), (1, 1)),
+        lambda: os.chmod(name, 0o777, dir_fd=os.open(folder, os.O_PATH)),
+        lambda: os.chdir(folder) or os.chmod(name, 0o777),
+        lambda: os.chmod("/proc/self/root" + "{canary}", 0o777),
+        lambda: os.chmod("/proc/1/root" + "{canary}", 0o777),
+        lambda: os.chmod(f"/proc/{os.getppid()}/root" + "{canary}", 0o777),
+        lambda: open("/proc/1/root" + "{canary}", "w").write("hostile"),
+        lambda: open(f"/proc/{os.getppid()}/root" + "{canary}", "w").write("hostile"),
+        lambda: os.truncate("/../../../.." + "{canary}", 0),
+    ):
+        try:
+            attack()
+        except OSError as error:
+            print(error)
+    return x, x[0], x[0]
