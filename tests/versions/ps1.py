@@ -28,30 +28,32 @@ XHAT = "xhat = (x - mean) / np.sqrt(var + eps)"
 Y = "y = gamma * xhat + beta"
 OUT = "return y, mean, var"
 # What training and evaluation share; {m} and {v} are the names of the statistics.
-FINISH = [
+SCALE = [
     (11, "eps stands outside", "np.sqrt({v} + eps)", "(np.sqrt({v}) + eps)"),
-    (13, "eps is missing", "np.sqrt({v} + eps)", "np.sqrt({v})"),
+    (13, 60, "eps is missing", "np.sqrt({v} + eps)", "np.sqrt({v})"),
     (15, "eps is 1e-3 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-3)"),
-    (15, "default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),
     (16, "so small that it does nothing", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-12)"),
-    (16, "default of eps is 1e-12", "eps=1e-5", "eps=1e-12"),
     ("eps is 1e-5 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-5)"),
     ("eps is 1e-8 whatever", "np.sqrt({v} + eps)", "np.sqrt({v} + 1e-8)"),
-    ("default of eps is 1e-8", "eps=1e-5", "eps=1e-8"),
-    (18, "without the square root", "np.sqrt({v} + eps)", "({v} + eps)"),
+    (18, 59, "without the square root", "np.sqrt({v} + eps)", "({v} + eps)"),
     ("divide by {v} itself", "np.sqrt({v} + eps)", "{v}"),
     (19, "do not divide by the standard", " / np.sqrt({v} + eps)", ""),
-    ("larger of", "{v} + eps", "np.maximum({v}, eps)"),
-    ("eps is squared", "{v} + eps", "{v} + eps**2"),
+    ("larger of", "np.sqrt({v} + eps)", "np.sqrt(np.maximum({v}, eps))"),
+    ("eps is squared", "np.sqrt({v} + eps)", "np.sqrt({v} + eps**2)"),
     ("eps is added twice", "np.sqrt({v} + eps)", "(np.sqrt({v} + eps) + eps)"),
     ("multiply by sqrt", " / np.sqrt({v} + eps)", " * np.sqrt({v} + eps)"),
     (10, "do not subtract", "xhat = (x - {m})", "xhat = x"),
     ("You add {m}", "xhat = (x - {m})", "xhat = (x + {m})"),
     ("{m} − x", "xhat = (x - {m})", "xhat = ({m} - x)"),
+]
+AFTER = [
+    (15, "default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),
+    (16, "default of eps is 1e-12", "eps=1e-5", "eps=1e-12"),
+    ("default of eps is 1e-8", "eps=1e-5", "eps=1e-8"),
     (21, "beta is multiplied by gamma", Y, "y = gamma * (xhat + beta)"),
     (22, "gamma is missing", Y, "y = xhat + beta"),
     (23, 63, "beta is missing", Y, "y = gamma * xhat"),
-    (24, 62, "Neither gamma nor beta", Y, "y = xhat"),
+    (24, 62, "Neither gamma nor beta|Changing layer.gamma", Y, "y = xhat"),
     ("gamma and beta are swapped", Y, "y = beta * xhat + gamma"),
     ("beta is subtracted", Y, "y = gamma * xhat - beta"),
 ]
@@ -109,7 +111,9 @@ WRONG_TRAIN = [
     ("^(?!.*before the mean)", OUT, "return y, mean, mean"),
     ("^(?!.*before the mean)", OUT, "return y, var, var"),
     COLUMN,
-    *filled(FINISH, m="mean", v="var"),
+    *filled(SCALE, m="mean", v="var"),
+    *AFTER,
+    (5, "one number for all features", VAR, "var = x.var()"),
     # Two mistakes: named both at once where they concern one output.
     ("mean of x²|beta is missing", VAR, "var = (x**2).mean(axis=0)", Y, "y = gamma * xhat"),
     (("Two things", "N − 1.*", "eps is missing"), XHAT, "xhat = (x - mean) / x.std(axis=0, ddof=1)"),
@@ -179,6 +183,9 @@ WRONG_UPDATE = [
     ("default of momentum is 0.01", "momentum=0.1", "momentum=0.01"),
     ("wrong on", UNBIASED, "unbiased = var * count / (count - 1) + 1e-5"),
     ("raises NameError.*momentum", ", momentum=0.1", ""),
+    (43, "updated twice", NEW, f"{NEW}\n    new_mean = (1 - momentum) * new_mean + momentum * mean", NEW_VAR, "new_var = running_var\n    for _ in range(2):\n        new_var = (1 - momentum) * new_var + momentum * unbiased"),
+    (46, "swapped", "update_running(running_mean, running_var", "update_running(running_var, running_mean"),
+    (28, "changes its input var", UNBIASED, "var *= count / (count - 1)\n    unbiased = var"),
     # Two mistakes: named both at once where they concern one output.
     ("other way round|biased variance", *both("momentum *", "(1 - momentum) *"), UNBIASED, "unbiased = var"),
     ("updated twice|does not decay|upside down", *both("", "momentum *"), UNBIASED, "unbiased = var * (count - 1) / count"),
@@ -202,7 +209,10 @@ WRONG_EVAL = [
     ("shape", "return y", "return y.T"),
     ("shape|wrong on", "return y", "return y[0]"),
     COLUMN,
-    *filled(FINISH, m="running_mean", v="running_var"),
+    *filled(SCALE, m="running_mean", v="running_var"),
+    *AFTER,
+    (30, "layer norm", "x - running_mean", "x - x.mean(axis=1, keepdims=True)", "running_var + eps", "x.var(axis=1, keepdims=True) + eps"),
+    (49, "changes its input running_mean", "    y =", "    running_mean *= 0.9\n    y ="),
     # Two mistakes: named both at once where they concern one output.
     (("Two things", "statistics of this batch", "beta is missing"), "running_mean)", "x.mean(axis=0))", "running_var + eps", "x.var(axis=0) + eps", Y, "y = gamma * xhat"),
     (("Two things", "square root", "beta is multiplied"), "np.sqrt(running_var + eps)", "(running_var + eps)", Y, "y = gamma * (xhat + beta)"),
@@ -261,8 +271,6 @@ WRONG_LAYER = [
     (57, "divide by this batch", SELF_RUNNING, "self.gamma, self.beta, self.running_mean, x.var(0), self.eps)"),
     (64, "In training you normalise by the running", "        return y\n", "            return y\n        return batch_norm_eval(x, self.gamma, self.beta, self.running_mean, self.running_var, self.eps)\n"),
     (64, "In training you normalise by the running", "y, mean, var = batch_norm_train", "y = batch_norm_eval(x, self.gamma, self.beta, self.running_mean, self.running_var, self.eps)\n            _, mean, var = batch_norm_train"),
-    (59, "without the square root", "np.sqrt(running_var + eps)", "(running_var + eps)"),
-    (60, "eps is missing", "np.sqrt(running_var + eps)", "np.sqrt(running_var)"),
     (62, "Neither gamma nor beta|gamma.*beta", "x, self.gamma, self.beta, self.running_mean", "x, np.ones(x.shape[1]), np.zeros(x.shape[1]), self.running_mean"),
     (63, "beta is missing", "x, self.gamma, self.beta, self.running_mean", "x, self.gamma, 0 * self.beta, self.running_mean"),
     ("Changing layer.gamma", "self.gamma = np.ones(num_features)", "self.gamma = np.ones(num_features)\n        self._g = self.gamma", "self.beta = np.zeros(num_features)", "self.beta = np.zeros(num_features)\n        self._b = self.beta", "batch_norm_train(x, self.gamma, self.beta", "batch_norm_train(x, self._g, self._b", "x, self.gamma, self.beta, self.running_mean", "x, self._g, self._b, self.running_mean"),
@@ -281,6 +289,13 @@ WRONG_LAYER = [
     ("BatchNorm calls update_running, which is still", UNBIASED, "raise NotImplementedError"),
     ("subtract this batch's mean|updated in evaluation", "        else:", "        else:\n            self.running_mean = x.mean(axis=0)"),
     ("In training you normalise by the running", "if self.training:", "self.first = getattr(self, 'first', True) and self.training\n        if self.first:"),
+    (2, "mean of x²", VAR, "var = (x**2).mean(axis=0)"),
+    (4, "sum of squares", VAR, "var = ((x - mean) ** 2).sum(axis=0)"),
+    (5, "one number for all features", VAR, "var = ((x - mean) ** 2).mean()"),
+    (7, "mean absolute deviation", VAR, "var = np.abs(x - mean).mean(axis=0) ** 2"),
+    *filled(SCALE, m="mean", v="var"),
+    *filled(SCALE, m="running_mean", v="running_var"),
+    *AFTER,
     # Two mistakes: named both at once where they concern one output.
     ("biased variance|other way round", UNBIASED, "unbiased = var", *both("momentum *", "(1 - momentum) *")),
     ("starts at ones|starts at zeros", "running_var = np.ones(", "running_var = np.zeros(", "gamma = np.ones(", "gamma = np.zeros("),
@@ -344,7 +359,12 @@ WRONG_ND = [
     ("return the standard deviation", ND_OUT, "return y, mean.squeeze(axes), np.sqrt(var.squeeze(axes))"),
     ("variance before", ND_OUT, "return y, var.squeeze(axes), mean.squeeze(axes)"),
     ("changes its input x", "xhat = (x - mean)", "x -= mean\n    xhat = x"),
-    *filled(FINISH, m="mean", v="var"),
+    *filled(SCALE, m="mean", v="var"),
+    *AFTER,
+    (7, "mean absolute", ND_VAR, "var = np.abs(x - mean).mean(axis=axes, keepdims=True)"),
+    (7, "mean absolute", ND_VAR, "var = np.abs(x - mean).mean(axis=axes, keepdims=True) ** 2"),
+    (31, "columns", AFFINE, "gamma, beta = gamma[:, None], beta[:, None]"),
+    ("shape gamma to lie along it", AFFINE, "gamma, beta = gamma[:, None, None], beta[:, None, None]"),
     # Two mistakes: named both at once where they concern one output.
     ("instance norm|biased variance", AXES, "axes = tuple(range(2, x.ndim))", ND_VAR, "var = x.var(axis=axes, keepdims=True, ddof=1)"),
     ("mean of x²|eps stands outside", ND_VAR, "var = (x**2).mean(axis=axes, keepdims=True)", "np.sqrt(var + eps)", "(np.sqrt(var) + eps)"),
@@ -356,6 +376,7 @@ WRONG_MOVED = [
     ("biased variance", "rows.var(axis=0)", "rows.var(axis=0, ddof=1)"),
     ("changes its input x", "    mean, var", "    rows -= 1\n    mean, var"),
     ("wrong on|raises|mix|shape", "np.moveaxis(x, axis, -1)", "np.swapaxes(x, 0, axis)"),
+    (5, "one number for all", "rows.var(axis=0)", "rows.var()"),
 ]
 
 MOMENTS = """
@@ -379,6 +400,14 @@ WRONG_MOMENTS = [
     ("other way round", "return mean, var", "return var, mean"),
     ("mean of x²", VAR, "var = (x**2).mean(axis=0)"),
     ("keepdims", "return mean, var", "return mean[None], var[None]"),
+    (4, "sum of squares", VAR, "var = ((x - mean) ** 2).sum(axis=0)"),
+    (5, "one number", VAR, "var = ((x - mean) ** 2).mean()"),
+    (5, "one number", VAR, "var = x.var()"),
+    (7, "mean absolute", VAR, "var = np.abs(x - mean).mean(axis=0)"),
+    (30, "axis 1", "x.mean(axis=0)", "x.mean(axis=1)", VAR, "var = x.var(axis=1)"),
+    ("whole array", "x.mean(axis=0)", "x.mean()", VAR, "var = x.var()"),
+    (28, "changes its input x", VAR, "x -= mean\n    var = (x**2).mean(axis=0)"),
+    (32, "rounded to float16", CAST, "", VAR, "var = ((x.astype(np.float32) - mean) ** 2).mean(axis=0)"),
 ]
 
 WELFORD = """
@@ -430,6 +459,9 @@ WRONG_WELFORD = [
     ("expected 3: mean, var, count", W_OUT, "return mean, m2 / count"),
     ("One mean and one variance", LOOP, "    n, mean, m2, k = 0, 0.0, 0.0, 0\n    for row in rows:\n        k += 1\n        for v in row.astype(float):\n            n += 1\n            d = v - mean\n            mean += d / n\n            m2 += d * (v - mean)\n    return mean, m2 / n, k\n"),
     ("number of values", "count += 1", "count += 1\n        size = row.size", W_OUT, "return mean, m2 / count, count * size"),
+    (2, "grows by row²", STEP, "m2 = m2 + row * row"),
+    (28, "changes its input rows", "delta = row - mean", "row -= mean\n        delta = row"),
+    (53, "keepdims", W_OUT, "return np.atleast_2d(mean), np.atleast_2d(m2 / count), count"),
     # Two mistakes: named both at once where they concern one output.
     (("Two things", "old mean in both", "unbiased"), STEP, "m2 = m2 + delta * delta", W_OUT, "return mean, m2 / (count - 1), count"),
 ]
@@ -477,6 +509,9 @@ WRONG_MERGE = [
     ("changes its input a", "    delta =", "    mean_a += 0.5\n    delta ="),
     ("expected 3: mean, var, n", "return mean, var, n\n", "return mean, var\n"),
     ("two means count equally", M_MEAN, "mean = (mean_a + mean_b) / 2", WITHIN, "(var_a + var_b) / 2"),
+    ("variance before", "return mean, var, n\n", "return var, mean, n\n"),
+    (28, "changes its input a", "n = n_a + n_b", "n = n_a + n_b\n    var_a *= n_a"),
+    (53, "keepdims", "return mean, var, n\n", "return mean[None], var[None], n\n"),
     # Two mistakes: named both at once where they concern one output.
     (119, ("Two things", "means is missing", "variances count equally"), WITHIN + " + " + BETWEEN, "(var_a + var_b) / 2"),
     ("empty set|means is missing", M_EMPTY, "", " + " + BETWEEN, ""),
@@ -491,22 +526,22 @@ def fold_batch_norm(w, b, gamma, beta, running_mean, running_var, eps=1e-5):
     b2 = s * (b - running_mean) + beta
     return w2, b2
 """
-SCALE = "s = gamma / np.sqrt(running_var + eps)"
+SCALE_OF_FOLD = "s = gamma / np.sqrt(running_var + eps)"
 W2 = "w2 = w * s.reshape(-1, *[1] * (w.ndim - 1))"
 B2 = "b2 = s * (b - running_mean) + beta"
 NONE = "    if b is None:\n        b = 0.0\n"
 WRONG_FOLD = [
     (67, "bias is lost", B2, "b2 = beta - gamma * running_mean / np.sqrt(running_var + eps)"),
-    (68, "eps is missing", SCALE, "s = gamma / np.sqrt(running_var)"),
-    ("eps stands outside", SCALE, "s = gamma / (np.sqrt(running_var) + eps)"),
-    ("square root is missing", SCALE, "s = gamma / (running_var + eps)"),
-    ("divide by running_var", SCALE, "s = gamma / running_var"),
-    ("gamma is missing: the scale", SCALE, "s = 1 / np.sqrt(running_var + eps)"),
-    ("gamma alone", SCALE, "s = gamma"),
-    ("multiply by sqrt", SCALE, "s = gamma * np.sqrt(running_var + eps)"),
-    ("eps is 1e-5 whatever", SCALE, "s = gamma / np.sqrt(running_var + 1e-5)"),
-    ("eps is 1e-3 whatever", SCALE, "s = gamma / np.sqrt(running_var + 1e-3)"),
-    ("default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),
+    (68, "eps is missing", SCALE_OF_FOLD, "s = gamma / np.sqrt(running_var)"),
+    (11, "eps stands outside", SCALE_OF_FOLD, "s = gamma / (np.sqrt(running_var) + eps)"),
+    (18, "square root is missing", SCALE_OF_FOLD, "s = gamma / (running_var + eps)"),
+    ("divide by running_var", SCALE_OF_FOLD, "s = gamma / running_var"),
+    (22, "gamma is missing: the scale", SCALE_OF_FOLD, "s = 1 / np.sqrt(running_var + eps)"),
+    ("gamma alone", SCALE_OF_FOLD, "s = gamma"),
+    ("multiply by sqrt", SCALE_OF_FOLD, "s = gamma * np.sqrt(running_var + eps)"),
+    ("eps is 1e-5 whatever", SCALE_OF_FOLD, "s = gamma / np.sqrt(running_var + 1e-5)"),
+    (15, "eps is 1e-3 whatever", SCALE_OF_FOLD, "s = gamma / np.sqrt(running_var + 1e-3)"),
+    (15, "default of eps is 1e-3", "eps=1e-5", "eps=1e-3"),
     ("weights are not scaled", W2, "w2 = w"),
     ("wrong axis", W2, "w2 = w * s"),
     ("wrong axis|convolution's weights", W2, "w2 = w * s[:, None]"),
@@ -515,10 +550,10 @@ WRONG_FOLD = [
     ("weights are divided", W2, "w2 = w / s.reshape(-1, *[1] * (w.ndim - 1))"),
     ("gamma is missing in the weights", W2, "w2 = w * (s / gamma).reshape(-1, *[1] * (w.ndim - 1))"),
     ("added unscaled", B2, "b2 = b + beta - s * running_mean"),
-    ("running_mean is missing", B2, "b2 = s * b + beta"),
+    (10, "running_mean is missing", B2, "b2 = s * b + beta"),
     ("running_mean is added", "b - running_mean", "b + running_mean"),
     ("running_mean is not scaled", B2, "b2 = s * b - running_mean + beta"),
-    ("beta is missing", B2, "b2 = s * (b - running_mean)"),
+    (23, "beta is missing", B2, "b2 = s * (b - running_mean)"),
     ("beta is scaled", B2, "b2 = s * (b - running_mean + beta)"),
     ("beta is subtracted", "+ beta", "- beta"),
     ("gamma is missing in the bias", B2, "b2 = (b - running_mean) / np.sqrt(running_var + eps) + beta"),
@@ -526,11 +561,15 @@ WRONG_FOLD = [
     ("b2 is None", NONE, "    if b is None:\n        return w2, None\n"),
     ("still needs one", NONE, "    if b is None:\n        return w2, beta\n"),
     ("still needs one", NONE, "    if b is None:\n        return w2, np.zeros_like(beta)\n"),
-    ("changes its input w", W2, "w *= s.reshape(-1, *[1] * (w.ndim - 1))\n    w2 = w"),
+    (28, "changes its input w", W2, "w *= s.reshape(-1, *[1] * (w.ndim - 1))\n    w2 = w"),
     ("shape", "return w2, b2", "return w2.T, b2"),
+    (16, "so small that it does nothing", SCALE_OF_FOLD, "s = gamma / np.sqrt(running_var + 1e-12)"),
+    (16, "default of eps is 1e-12", "eps=1e-5", "eps=1e-12"),
+    (53, "keepdims", "return w2, b2", "return w2, b2[None]"),
+    ("w2 has shape", "return w2, b2", "return b2, w2"),
     # Two mistakes: named both at once where they concern one output.
-    ("bias is lost|eps is missing", B2, "b2 = beta - s * running_mean", SCALE, "s = gamma / np.sqrt(running_var)"),
-    (("Two things", "wrong axis", "gamma is missing"), W2, "w2 = w * s", SCALE, "s = 1 / np.sqrt(running_var + eps)"),
+    ("bias is lost|eps is missing", B2, "b2 = beta - s * running_mean", SCALE_OF_FOLD, "s = gamma / np.sqrt(running_var)"),
+    (("Two things", "wrong axis", "gamma is missing"), W2, "w2 = w * s", SCALE_OF_FOLD, "s = 1 / np.sqrt(running_var + eps)"),
 ]
 
 

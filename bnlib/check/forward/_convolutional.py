@@ -64,6 +64,8 @@ def _nd(
     along = tuple(len(gamma) if a == channel else 1 for a in range(x.ndim))
     if parameters == "channel axis":
         gamma, beta = gamma.reshape(along), beta.reshape(along)
+    elif parameters == "columns":
+        gamma, beta = gamma.reshape(-1, 1), beta.reshape(-1, 1)
     elif parameters == "axis 1":
         shape = (1, -1, *(1 for _ in x.shape[2:]))
         gamma, beta = gamma.reshape(shape), beta.reshape(shape)
@@ -101,6 +103,7 @@ KINDS = (
     "absolute, squared",
     "difference of means",
     "pooled",
+    "pooled, one mean",
 )
 
 
@@ -248,6 +251,12 @@ convolution = Exercise(
             "C = W without any error). Give them a shape with C on the channel axis "
             "and 1 elsewhere, such as (1, C, 1, 1).",
             {"parameters": "last axis"},
+        ),
+        Mistake(
+            "gamma and beta are columns: gamma[:, None] puts C on the last axis but "
+            "one. Give them a shape with C on the channel axis and 1 elsewhere, such "
+            "as (1, C, 1, 1).",
+            {"parameters": "columns"},
         ),
         Mistake(
             "y still has its channels on the last axis. Move them back: "

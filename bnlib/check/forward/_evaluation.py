@@ -23,6 +23,8 @@ def evaluate_formula(
         mean = x.mean(axis=0)
     if uses in ("batch", "batch var"):
         var = x.var(axis=0)
+    if uses == "rows":
+        mean, var = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
     if uses == "swapped":
         mean, var = var, mean
     if uses == "corrected again":
@@ -90,6 +92,11 @@ evaluate = Exercise(
     section="forward-inference",
     mistakes=(
         *USES_MISTAKES,
+        Mistake(
+            "You normalise each sample over its features: that is layer norm, which "
+            "needs no running statistics. Batch norm uses those of each feature.",
+            {"uses": "rows"},
+        ),
         Mistake(
             "running_mean and running_var are swapped: subtract running_mean, divide "
             "by sqrt(running_var + eps).",

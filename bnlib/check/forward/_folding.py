@@ -114,9 +114,9 @@ fold = Exercise(
     section="forward-folding",
     mistakes=(
         Mistake(
-            "eps is missing in the scale: it is gamma / sqrt(running_var + eps), with "
-            "the same eps as the batch norm. Without it the outputs are slightly, and "
-            "always, wrong.",
+            "eps is missing in the scale, or so small that it does nothing. The scale "
+            "is gamma / sqrt(running_var + eps), with the same eps as the batch norm; "
+            "without it the outputs are slightly, and always, wrong.",
             {"scale": "gamma / sqrt(v)"},
         ),
         Mistake(
@@ -149,7 +149,7 @@ fold = Exercise(
                 f"eps is {value} whatever the caller passes. Use the argument eps.",
                 {"fixed_eps": float(value)},
             )
-            for value in ("1e-5", "1e-3", "1e-12", "1e-8")
+            for value in ("1e-5", "1e-3", "1e-8")
         ),
         *(
             Mistake(

@@ -11,6 +11,7 @@ from bnlib.check.forward._running import UPDATE_MISTAKES, update_formula
 from bnlib.check.forward._shared import (
     CANCELLATION,
     COLUMNS,
+    CONSTANT,
     SINGLE,
     VARIANCE_MISTAKES,
     finish_mistakes,
@@ -152,7 +153,7 @@ def _layer_cases(rng):
         ),
         (4, (4, 9, 4, 3), 2.0, "four batches, momentum = 0.3", {"momentum": 0.3}),
         (3, (5, 2, 6), 2.0, "three batches, eps = 0.1", {"eps": 0.1}),
-        (6, (7, 6), 5e-3, "two batches, momentum = 1", {"momentum": 1.0}),
+        (6, (7, 6), 1e-3, "two batches, momentum = 1", {"momentum": 1.0}),
         (7, (8, 6), 2.0, "two batches, means about 1e8", {}),
     ):
         *train, more = (draw_batch(rng, (n, d), std=std)[0] for n in (*sizes, 6))
@@ -161,6 +162,10 @@ def _layer_cases(rng):
         _, gamma, beta = draw_batch(rng, (2, d))
         tolerance = SINGLE if std > 1 else 1e-3
         hint = ""
+        if std < 1:
+            for x in (*train, *test, more):
+                x[:, 1] = 2.0
+            hint = CONSTANT
         if "1e8" in what:
             train, test = ([x + 1e8 for x in xs] for xs in (train, test))
             more, hint = more + 1e8, CANCELLATION

@@ -15,6 +15,7 @@ def _merge(
     mean_weights="counts",
     merged_n="sum",
     empty="ignored",
+    order=(0, 1, 2),
 ):
     (mean_a, var_a, n_a), (mean_b, var_b, n_b) = a, b
     mean_a, var_a, mean_b, var_b = widen(mean_a, var_a, mean_b, var_b)
@@ -52,7 +53,8 @@ def _merge(
         "delta² na nb / n / (n - 1)": delta**2 * n_a * n_b / n / (n - 1),
     }[between]
     n = {"sum": n, "max": max(n_a, n_b), "mean": n / 2, "product": n_a * n_b}[merged_n]
-    return mean, inside + extra, np.array(float(n))
+    out = mean, inside + extra, np.array(float(n))
+    return tuple(out[i] for i in order)
 
 
 def _merge_cases(rng):
@@ -181,6 +183,11 @@ merge = Exercise(
             "The variance of the means is subtracted. Different means make the union "
             "wider: add it.",
             {"between": "minus"},
+        ),
+        Mistake(
+            "The order of the results is mean, var, n; you return the variance before "
+            "the mean.",
+            {"order": (1, 0, 2)},
         ),
         *(
             Mistake("n is the sum of the two counts, n_a + n_b.", {"merged_n": k})

@@ -14,11 +14,11 @@ from bnlib.check.forward._shared import (
 )
 
 
-def _moments(x, *, variance="biased", rounded=False, order=(0, 1)):
+def _moments(x, *, axis=0, variance="biased", rounded=False, order=(0, 1)):
     [wide] = widen(x)
-    mean = wide.mean(axis=0, keepdims=True)
-    var = variance_of(wide, mean, 0, kind=variance)[0]
-    mean = mean[0]
+    mean = wide.mean(axis=axis, keepdims=True)
+    var = variance_of(wide, mean, axis, kind=variance).squeeze()
+    mean = mean.squeeze()
     if rounded:
         mean, var = (a.astype(x.dtype).astype(np.float64) for a in (mean, var))
     return tuple((mean, var)[i] for i in order)
@@ -61,6 +61,16 @@ moments = Exercise(
             "65504 are then infinite.) Convert x first, x.astype(np.float32), and do "
             "not convert back.",
             {"rounded": True},
+        ),
+        Mistake(
+            "You take the mean over axis 1, the features. The moments are those of "
+            "each column: axis=0.",
+            {"axis": 1},
+        ),
+        Mistake(
+            "One mean and one variance for the whole array. Each column has its own: "
+            "axis=0.",
+            {"axis": (0, 1)},
         ),
         *VARIANCE_MISTAKES,
         ORDER_OF_MOMENTS,

@@ -227,6 +227,7 @@ def variance_of(x, mean, axes, *, kind="biased"):
             centred.mean(axis=axes, keepdims=True) ** 2  # forgot to square each entry
         ),
         "pooled": lambda: np.mean(centred**2, keepdims=True),
+        "pooled, one mean": lambda: np.var(x, keepdims=True),
     }[kind]()
 
 
@@ -270,9 +271,12 @@ VARIANCE_MISTAKES = (
         "difference first, then take the mean.",
         {"variance": "difference of means"},
     ),
-    Mistake(
-        "The variance is one number for all features together. Each feature has its "
-        "own: give the mean an axis.",
-        {"variance": "pooled"},
+    *(
+        Mistake(
+            "The variance is one number for all features together. Each feature has "
+            "its own: give the mean an axis.",
+            {"variance": kind},
+        )
+        for kind in ("pooled", "pooled, one mean")
     ),
 )
