@@ -1,7 +1,7 @@
 """One submission, from file to record.
 
-`make_job` reads what is to be graded, `grade` grades it. Between them lies plain data, so
-that it can be done in another process or on another machine.
+`make_job` reads what is to be graded, `grade` grades it. Between them lies plain data,
+so that it can be done in another process or on another machine.
 
 But: no gradebook here (`grading.engine`).
 """
@@ -189,13 +189,13 @@ def _read(path: Path, submitted: Path) -> bytes:
     while folder != submitted:
         if folder.is_symlink():
             raise Unreadable(
-                f"{folder.name} is a symbolic link; only real files are graded. Hand in "
-                "the notebook itself."
+                f"{folder.name} is a symbolic link; only real files are graded. Hand "
+                "in the notebook itself."
             )
         folder = folder.parent
     try:
         kind = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Unreadable(
             f"There is no {path.name}. The notebook must keep the name that it was "
             "released under."
@@ -204,9 +204,9 @@ def _read(path: Path, submitted: Path) -> bytes:
         raise Unreadable(f"{path.name} is not a file.")
     if kind.st_size > MAX_FILE:
         raise Unreadable(
-            f"The notebook has {kind.st_size >> 20} MB; at most {MAX_FILE >> 20} MB are "
-            "accepted. Clear its outputs (Kernel, Restart and Clear Outputs), save it, "
-            "and hand it in again."
+            f"The notebook has {kind.st_size >> 20} MB; at most {MAX_FILE >> 20} MB "
+            "are accepted. Clear its outputs (Kernel, Restart and Clear Outputs), save "
+            "it, and hand it in again."
         )
     if kind.st_size == 0:
         raise Unreadable("The file is empty.")

@@ -20,7 +20,9 @@ from grading.isolation.session import Session
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BATCH_BYTES = 1 << 16  # of what an iterator of ours gives at a time
-BATCH_VALUES = 64
+BATCH_VALUES = 8
+SAMPLE = 1 << 20  # bytes of these between two looks at the memory in use
+SETTLING = 4 << 20  # bytes that a process may need to get going
 
 
 class Object:
@@ -88,11 +90,12 @@ class Calls:
 
     def measure(self, call: Callable):
         """Return the result of a call and the most memory that it added."""
-        before = self._session.memory()
-        self._samples = [before]
+        self._samples, self._served = [self._session.memory()], 0
         try:
             result = call()
-            return result, max(self._samples) - before
+            first, *_, last = [*self._samples, self._samples[-1]]
+            middle = self._samples[len(self._samples) // 2]
+            return result, max(2 * (last - middle), last - first - SETTLING)
         finally:
             self._samples = None
 
@@ -126,8 +129,6 @@ class Calls:
 
     def _answer(self, request: dict, data: bytes) -> None:
         """Use an object of ours for the student's code."""
-        if self._samples is not None:
-            self._samples.append(self._session.memory())
         decoder = self._decoder(data)
         mine = self._mine[request["object"]]
         args = decoder.decode(request["args"])
@@ -136,13 +137,28 @@ class Calls:
         try:
             with np.errstate(all="ignore"):
                 more = request["do"] == "next"
-                value = _batch(mine) if more else mine(*args, **kwargs)
+                value = self._batch(mine) if more else mine(*args, **kwargs)
             reply = {"do": "return", "value": encoder.encode(value)}
         except Exception as error:
             encoder = Encoder(self._handle)
             told = [type(error).__name__, str(error)[:1000]]
             reply = {"do": "raise", "value": encoder.encode(told)}
         self._session.send(reply, encoder.chunks, deadline=self._deadline)
+
+    def _batch(self, iterator: Iterator):
+        """Return the iterator's next values, and whether there may be more."""
+        values, size = [], 0
+        for value in islice(iterator, BATCH_VALUES):
+            values.append(value)
+            size += getattr(value, "nbytes", 0)
+            if size >= BATCH_BYTES:
+                break
+        if self._samples is not None:
+            self._served += size
+            if self._served >= SAMPLE or not values:
+                self._samples.append(self._session.memory())
+                self._served = 0
+        return values, bool(values)
 
     def _handle(self, encoder: Encoder, value):
         if isinstance(value, Object):
@@ -179,17 +195,6 @@ class Calls:
 def clean(text: str) -> str:
     """Return the text without characters that could change how other text looks."""
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _batch(iterator: Iterator):
-    """Return the iterator's next values, and whether there may be more."""
-    values, size = [], 0
-    for value in islice(iterator, BATCH_VALUES):
-        values.append(value)
-        size += getattr(value, "nbytes", 0)
-        if size >= BATCH_BYTES:
-            break
-    return values, bool(values)
 
 
 def _is_exception(kind) -> bool:
