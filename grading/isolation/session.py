@@ -6,7 +6,7 @@ memory, nonsense) ends the sandbox as a whole, at once, and raises an `Interrupt
 
 import json
 import os
-import selectors
+import select
 import subprocess
 import time
 from pathlib import Path
@@ -94,6 +94,11 @@ class Session:
         self._out = self._process.stdout.fileno()
         for fd in (self._in, self._out):
             os.set_blocking(fd, False)
+        self._polls = {}
+        for fd, event in ((self._in, select.POLLOUT), (self._out, select.POLLIN)):
+            self._polls[fd] = select.poll()
+            self._polls[fd].register(fd, event)
+        self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
         try:
             self.receive(time.monotonic() + START)
@@ -105,7 +110,7 @@ class Session:
         """Send a message before the deadline (in `time.monotonic`'s seconds)."""
         data = memoryview(pack(message, chunks))
         while data:
-            self._wait(self._in, selectors.EVENT_WRITE, deadline)
+            self._wait(self._in, deadline)
             try:
                 data = data[os.write(self._in, data) :]
             except BlockingIOError:
@@ -156,32 +161,38 @@ class Session:
             return []
 
     def _read(self, size: int, deadline: float) -> bytes:
-        parts = []
-        while size:
-            self._wait(self._out, selectors.EVENT_READ, deadline)
+        while len(self._buffer) < size:
+            self._wait(self._out, deadline)
             try:
-                part = os.read(self._out, min(size, 1 << 20))
+                part = os.read(self._out, 1 << 20)
             except BlockingIOError:
                 continue
             if not part:
                 raise self._death()
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            self._buffer += part
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
 
-    def _wait(self, fd: int, event: int, deadline: float) -> None:
+    def _wait(self, fd: int, deadline: float) -> None:
         """Wait until `fd` is ready, with an eye on time and memory."""
-        with selectors.SelectSelector() as selector:
-            selector.register(fd, event)
-            if time.monotonic() > self._looked + LOOK:
-                self._check_use()
-            while not selector.select(min(GLANCE, max(deadline - time.monotonic(), 0))):
-                if time.monotonic() >= deadline:
-                    self.close()
-                    raise TimedOut
-                self._check_use()
+        now = time.monotonic()
+        if now > self._looked + LOOK:
+            self._check_use()
+        while now < deadline:
+            if self._polls[fd].poll(1000 * min(GLANCE, deadline - now)):
+                return
+            self._check_use()
+            now = time.monotonic()
+        self.close()
+        raise TimedOut
 
     def _check_use(self) -> None:
+        self._polls = {}
+        for fd, event in ((self._in, select.POLLOUT), (self._out, select.POLLIN)):
+            self._polls[fd] = select.poll()
+            self._polls[fd].register(fd, event)
+        self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
         used = 0
         for process in self._processes():
