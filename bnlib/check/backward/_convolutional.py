@@ -136,6 +136,16 @@ _AXES = (
         {"means": "0"},
     ),
     Mistake(
+        "The statistics are over each sample by itself, all its channels together: "
+        "that is layer norm. Reduce over every axis but `axis`.",
+        dict.fromkeys(("statistics", "means", "parameters"), "1, ..."),
+    ),
+    Mistake(
+        "gamma is a column: gamma[:, None] puts C on the last axis but one. Give it a "
+        "shape with C on the channel axis and 1 elsewhere: (1, C, 1, 1) for NCHW.",
+        {"with_gamma": "gamma[:, None]"},
+    ),
+    Mistake(
         "gamma is not lined up with the channel axis: `gamma * dy` multiplies along "
         "the last axis, and fails unless that happens to be as long. Reshape it, to "
         "(1, C, 1, 1) for NCHW.",

@@ -47,6 +47,10 @@ def _evaluation(
         mean = x.mean(0)
     elif statistics == "batch variance":
         var = x.var(0)
+    elif statistics == "rows":
+        mean, var = x.mean(1, keepdims=True), x.var(1, keepdims=True)
+    elif statistics == "corrected":
+        var = var * len(x) / np.float64(len(x) - 1)
     elif statistics == "swapped":
         mean, var = var, mean
     s = standard_deviation(var, eps, denominator)
@@ -155,6 +159,16 @@ evaluation = Exercise(
         Mistake(
             "The variance is the batch's; in evaluation mode it is running_var.",
             {"statistics": "batch variance"},
+        ),
+        Mistake(
+            "The mean and the variance are those of each sample over its features, as "
+            "in layer norm. In evaluation mode they are running_mean and running_var.",
+            {"statistics": "rows"},
+        ),
+        Mistake(
+            "running_var is multiplied by N/(N − 1). It holds the unbiased variance "
+            "already, from training; use it as it is.",
+            {"statistics": "corrected"},
         ),
         Mistake(
             "running_mean and running_var are swapped.",

@@ -318,6 +318,6 @@ staged = _Graph(
         *(m for m in PARAMETERS if "order" not in m.knobs or m is SWAPPED),
         *(Mistake(message, {node: kind}) for node, kind, message in _NODES),
         *STATISTICS,
-        *ALONG_FEATURES[2:],
+        *ALONG_FEATURES[1:],
     ),
 )

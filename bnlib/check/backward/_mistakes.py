@@ -97,10 +97,29 @@ STATISTICS = (
         "The variance is a sum: its 1/N is missing. v = mean((x − mu)²).",
         {"variance": "sum"},
     ),
+    *(
+        Mistake(
+            "The variance is taken over all of x at once. Each feature has its own: "
+            "`x.var(axis=0)`, not `x.var()`.",
+            {"variance": kind},
+            alone=kind != "pooled",
+        )
+        for kind in ("pooled", "pooled, own means")
+    ),
     Mistake(
-        "The variance is taken over all of x at once. Each feature has its own: "
-        "`x.var(axis=0)`, not `x.var()`.",
-        {"variance": "pooled"},
+        "The standard deviation is where the variance belongs: `np.std` is already "
+        "the square root. s = sqrt(v + eps) with v = mean((x − mu)²).",
+        {"variance": "std"},
+        alone=True,
+    ),
+    *(
+        Mistake(
+            "The variance is made of |x − mu|, the mean absolute deviation. It is the "
+            "mean of the squares: v = mean((x − mu)²).",
+            {"variance": kind},
+            alone=True,
+        )
+        for kind in ("absolute", "absolute, squared")
     ),
 )
 

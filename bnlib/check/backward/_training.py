@@ -72,6 +72,13 @@ def training(
         var = (centred**2).sum(over_statistics, keepdims=True)
     elif variance == "pooled":
         var = np.full_like(var, x.var())
+    elif variance == "pooled, own means":
+        var = np.full_like(var, (centred**2).mean())
+    elif variance == "std":
+        var = np.sqrt(var)
+    elif variance.startswith("absolute"):
+        var = np.abs(centred).mean(over_statistics, keepdims=True)
+        var = var**2 if variance.endswith("squared") else var
     s = standard_deviation(var, eps, denominator)
     xhat = centred / s
 
@@ -141,6 +148,7 @@ def _axes(kind, ndim, axis):
         "spatial": tuple(a for a in range(ndim) if a not in (0, axis)),
         "0": (0,),
         "1": (1,),
+        "1, ...": tuple(range(1, ndim)),
         "(2, 3)": (2, 3),
         "(0, 2, 3)": (0, 2, 3),
         "(0, 1, 2)": (0, 1, 2),
