@@ -1,4 +1,6 @@
-"""Stock nbgrader's configuration: its commands run in this folder.
+"""nbgrader's configuration: its commands run in this folder.
+
+Student code runs in a sandbox, and the tests outside of it (`grading.isolation`).
 
 nbgrader's course is ``_build/nbgrader``; ``python -m grading exercises`` puts the
 source notebooks there. Then use the formgrader of a JupyterLab started in this folder,
@@ -15,14 +17,15 @@ import sys
 import warnings
 from pathlib import Path
 
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader.preprocessors import (
+    AssignLatePenalties,
     CheckCellMetadata,
-    ClearOutput,
-    OverwriteCells,
-    OverwriteKernelspec,
+    GetGrades,
+    SaveAutoGrades,
 )
 
-from grading.preprocessors import ForgetCopies
+from grading.preprocessors import HideHiddenTests, IsolatedExecute, RebuildFromRelease
 
 c = get_config()  # noqa: F821 (nbgrader provides it)
 
@@ -30,30 +33,30 @@ c.CourseDirectory.root = str(Path(__file__).resolve().parent / "_build" / "nbgra
 c.CourseDirectory.course_id = "batchnorm"
 c.Application.log_level = "ERROR"
 
-# nbgrader 0.9.6 is noisy with SQLAlchemy 2.1, as are kernels; neither matters here.
+# nbgrader 0.9.6 is noisy with SQLAlchemy 2.1; it does not matter here.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="nbgrader")
-c.Execute.extra_arguments = ["--log-level=ERROR"]
 
 # A new gradebook needs the command alembic, even where this environment is not active.
 os.environ["PATH"] = os.pathsep.join(
     [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
 )
 
-# A cell that runs longer is interrupted and fails; the cells after it still run, and
-# so do the other submissions.
-c.Execute.timeout = 20
-c.Execute.shutdown_kernel = "immediate"
+# A cell that runs longer is stopped and fails; the cells after it still run.
+c.IsolatedExecute.timeout = 20
 
-# nbgrader counts any text on stderr as a failure. Right code may warn, so drop that
-# text before grading; what fails a check is an exception.
-c.IgnorePattern.enabled = True
-c.IgnorePattern.pattern = "."
-
-# A learner who copies or splits a cell must not stop the grading of the class.
-c.Autograde.sanitize_preprocessors = [
-    ClearOutput,
-    ForgetCopies,
-    OverwriteKernelspec,
-    OverwriteCells,
+# What a student hands in is taken apart, and run behind walls.
+c.Autograde.sanitize_preprocessors = [RebuildFromRelease, CheckCellMetadata]
+c.Autograde.autograde_preprocessors = [
+    IsolatedExecute,
+    SaveAutoGrades,
+    AssignLatePenalties,
     CheckCellMetadata,
 ]
+
+# Feedback shows no hidden tests; neither it nor the formgrader runs a student's HTML.
+c.GenerateFeedback.preprocessors = [
+    GetGrades,
+    HideHiddenTests,
+    CSSHTMLHeaderPreprocessor,
+]
+c.HTMLExporter.sanitize_html = True

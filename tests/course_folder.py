@@ -16,7 +16,7 @@ def make_course(folder: Path, sources: Path, timeout: int = 20) -> Path:
     (folder / "exercises").mkdir()
     shutil.copytree(sources / "solutions", folder / "solutions")
     config = (REPO / "nbgrader_config.py").read_text()
-    config += f"\nc.Execute.timeout = {timeout}\n"
+    config += f"\nc.IsolatedExecute.timeout = {timeout}\n"
     (folder / "nbgrader_config.py").write_text(config)
     return folder
 

@@ -4,7 +4,6 @@ Both return the exit status: 0, `SOME_NOT` where something is left, `INTERRUPTED
 Ctrl-C; what could not run at all raises CourseError.
 """
 
-import os
 from functools import partial
 from time import monotonic
 
@@ -21,9 +20,9 @@ from grading.engine.saving import Saver
 from grading.engine.students import submitted
 from grading.engine.summary import Row, show
 from grading.engine.supervise import Prepare, Run, Supervisor
-from grading.execute import SECRET
 from grading.job import load_release, make_job
 from grading.notebooks import ProblemSet
+from grading.preprocessors import IsolatedExecute, course_secret
 from grading.records import read_record
 
 SOME_NOT = 3
@@ -153,5 +152,6 @@ def _preparation(course: Course, problem_set: ProblemSet, sandbox: str) -> Prepa
         *names,
         release=load_release(course.root, course.app.coursedir.db_url, *names),
         sandbox=sandbox,
-        secret=os.environ.get(SECRET, ""),
+        limits=IsolatedExecute(parent=course.app).limits,
+        secret=course_secret(course.root),
     )
