@@ -7,6 +7,7 @@ is for a person to decide.
 """
 
 import csv
+import html
 import io
 import re
 from pathlib import Path
@@ -58,15 +59,14 @@ def run(course: Course, sets: list[str], format: str, file: Path | None) -> int:
     except OSError as error:
         raise CourseError(f"cannot write {file}: {error.strerror}") from error
     typer.echo(f"Grades of {', '.join(s.name for s in grades)}: {file}")
-    missing = [
-        (problem_set.name, result)
-        for problem_set, results in grades.items()
-        for result in results.values()
-        if result.record.status == NOT_GRADED
-    ]
-    for name, result in missing:
-        reason = clean(f"{result.student}: {result.record.reason}")
-        typer.echo(f"Left empty, {name} of {reason}", err=True)
+    everything = [result for of in grades.values() for result in of.values()]
+    by_hand = sum(None in result.points.values() for result in everything)
+    if by_hand:
+        typer.echo(f"Of {by_hand}, answers to grade by hand count 0 for now.", err=True)
+    missing = [r.record for r in everything if r.record.status == NOT_GRADED]
+    for record in missing:
+        what = f"{record.assignment} of {record.student}: {record.reason}"
+        typer.echo(f"Left empty: {clean(what)}", err=True)
     return len(missing)
 
 
@@ -170,7 +170,7 @@ def _feedback(result: Result) -> str:
         parts.append(part)
     if result.penalty:
         parts.append(f"handed in late: −{points(result.penalty)}")
-    return " | ".join(parts)
+    return html.escape(" | ".join(parts), quote=False)  # Moodle shows it as HTML
 
 
 def _students(grades: Grades):

@@ -31,8 +31,7 @@ def run(
     here = collected.taken | collected.unchanged
     say(f"{name}: {len(collected.taken)} taken, {len(collected.unchanged)} unchanged.")
     for path, student in collected.older:
-        if student in here:
-            say(f"{student}: {here[student]} counts, not {path}.")
+        say(f"{student}: {here.get(student, 'a newer file')} counts, not {path}.")
     if collected.replaced:
         say(f"What they had submitted before is in {collected.replaced}.")
     for path, why in collected.rejected:

@@ -38,7 +38,7 @@ def enter_students(gradebook: Gradebook, file: Path, silent: bool) -> int:
             raise CourseError(f"{file}:{line}: {row['id']!r} is not a student id")
     for _, row in track(rows, "Students", transient=True, disable=silent):
         student = row.pop("id")
-        known = {key: clean(text) for key, text in row.items() if text}
+        known = {key: _fit(text) for key, text in row.items() if text}
         gradebook.update_or_create_student(student, **known)
     return len(rows)
 
@@ -52,8 +52,13 @@ def enter_owner(gradebook: Gradebook, owner: Owner) -> None:
         named = student.first_name or student.last_name
     except MissingEntry:
         named = None
-    new = {} if named else {"last_name": clean(owner.name)}
+    new = {} if named else {"last_name": _fit(owner.name)}
     if owner.lms_user_id:
         new["lms_user_id"] = owner.lms_user_id
     if new:
         gradebook.update_or_create_student(owner.student, **new)
+
+
+def _fit(text: str) -> str:
+    """Return `text` as the gradebook's columns can hold it."""
+    return clean(text)[:128]

@@ -3,7 +3,7 @@
 import re
 import textwrap
 
-ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?)")
 # Control characters, line separators, what turns the direction of text, and halves
 # of characters, which no file can hold. Tabs and newlines are left.
 UNSAFE = re.compile(

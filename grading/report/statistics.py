@@ -24,8 +24,9 @@ class Misconception:
 class Exercise:
     """How the class did in one exercise.
 
-    ``mean`` is None while a person has yet to grade all of it; ``full`` is the share of
-    full marks, ``stopped`` of checks that timed out or crashed.
+    ``mean`` and ``full``, the share of full marks, are of those who have points: None
+    and 0 while a person has yet to grade it. ``stopped`` is the share of checks that
+    timed out or crashed.
     """
 
     name: str
@@ -107,7 +108,7 @@ def _exercise(name: str, most: float, results: list[Result]) -> Exercise:
         name=name,
         max_points=most,
         mean=fmean(given) if given else None,
-        full=sum(p >= most for p in given) / len(points),
+        full=fmean(p >= most for p in given) if given else 0.0,
         stopped=(outcomes["timed out"] + outcomes["crashed"]) / len(points),
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         misconceptions=_misconceptions(said),
