@@ -14,11 +14,16 @@ from itertools import islice
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed.client import FutureCancelledError
 
 from grading import CourseError
 from grading.engine.outcome import arrived, limit, lost
 from grading.records import Record
 
+SETTINGS = {
+    "distributed.logging": {"distributed": "critical"},
+    "distributed.scheduler.allowed-failures": 1,
+}
 JOIN = 60  # seconds in which a worker of the scheduler's must be there
 ONE_AT_A_TIME = (
     threading.Lock()
@@ -33,8 +38,8 @@ def run(
 ) -> Iterator[Record]:
     """Yield a record for every job, in the order in which they end.
 
-    A job whose worker dies goes to another one; a job that kills one worker after the
-    other is given up.
+    A job whose worker dies goes to another one. Dask suspects all jobs of a worker that
+    dies again and again; they are tried once more, one by one, before one is given up.
 
     Parameters
     ----------
@@ -51,7 +56,7 @@ def run(
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     jobs = iter(jobs)
     running: dict[str, dict] = {}
-    with dask.config.set({"distributed.logging": {"distributed": "critical"}}):
+    with dask.config.set(SETTINGS):
         with _connected(workers, scheduler) as client:
             ahead = 2 * _check(client, work)
             completed = as_completed()
@@ -63,10 +68,21 @@ def run(
                     completed.add(future)
 
             start(ahead)
+            suspects = []
             for future in completed:
-                yield _record(future, running.pop(future.key))
+                job = running.pop(future.key)
+                try:
+                    yield _record(future, job)
+                except KilledWorker:  # of this job, or of one that shared its workers
+                    suspects.append(job)
                 future.release()
                 start(1)
+            for job in suspects:
+                future = client.submit(_within_limit, work, job, pure=False)
+                try:
+                    yield _record(future, job)
+                except KilledWorker:
+                    yield lost(job, "Every process that tried to grade it died.")
 
 
 @contextlib.contextmanager
@@ -76,15 +92,22 @@ def _connected(workers: int, scheduler: str | None) -> Iterator[Client]:
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
-            scheduler = stack.enter_context(cluster).scheduler_address
+            stack.callback(_close, cluster)
+            scheduler = cluster.scheduler_address
         try:
             client = Client(scheduler, timeout=JOIN)
         except (OSError, ValueError) as error:
             raise CourseError(f"no Dask scheduler answers at {scheduler}") from error
         yield stack.enter_context(client)
+
+
+def _close(cluster: LocalCluster) -> None:
+    # Dask stumbles over a worker that it is just replacing; all results are here.
+    with contextlib.suppress(Exception):
+        cluster.close()
 
 
 def _check(client: Client, work: Callable) -> int:
@@ -118,15 +141,14 @@ def _within_limit(work: Callable[[dict], dict], job: dict) -> dict:
 
 
 def _record(future: Future, job: dict) -> Record:
-    if future.status == "finished":
+    try:
+        # Waits again if the result went down with its worker.
         return arrived(future.result())
-    if future.status != "error":
+    except (CourseError, KilledWorker):
+        raise
+    except FutureCancelledError as error:
         raise CourseError(
             "the Dask scheduler is gone; nothing is lost: run the same command again"
-        )
-    error = future.exception()
-    if isinstance(error, CourseError):
-        raise error
-    if isinstance(error, KilledWorker):
-        return lost(job, "Every process that tried to grade it died.")
-    return lost(job, f"The grader failed: {type(error).__name__}: {error}")
+        ) from error
+    except Exception as error:
+        return lost(job, f"The grader failed: {type(error).__name__}: {error}")

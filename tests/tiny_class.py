@@ -1,0 +1,70 @@
+"""A class that has handed in the tiny problem set, and what became of it."""
+
+from pathlib import Path
+
+import nbformat
+from course_folder import TINY, make_course, run
+from nbgrader.api import Gradebook
+
+from grading.notebooks import is_hole
+from grading.records import read_record
+
+RIGHT = "def double(x):\n    return 2 * x"
+PARTLY = "def double(x):\n    return 2 * abs(x)"
+POINTS = {RIGHT: 3, PARTLY: 1, None: 0}
+
+
+def make_class(folder: Path, answers: dict[str, str | None]) -> Path:
+    """Set up the tiny course; `answers` are handed in for its first hole."""
+    course = make_course(folder, TINY)
+    run(course, "grading", "exercises")
+    for student, answer in answers.items():
+        submit(course, student, answer)
+    return course
+
+
+def root(course: Path) -> Path:
+    return course / "_build" / "nbgrader"
+
+
+def submitted(course: Path, student: str) -> Path:
+    return root(course) / "submitted" / student / "ps1" / "ps1_tiny.ipynb"
+
+
+def submit(course: Path, student: str, answer: str | None) -> None:
+    notebook = nbformat.read(course / "exercises/ps1/ps1_tiny.ipynb", as_version=4)
+    hole = next(cell for cell in notebook.cells if is_hole(cell))
+    hole.source = answer or hole.source
+    path = submitted(course, student)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+def record(course: Path, student: str):
+    return read_record(root(course), "ps1", student)
+
+
+def gradebook(course: Path, db_url: str | None = None) -> Gradebook:
+    return Gradebook(db_url or f"sqlite:///{root(course)}/gradebook.db", "batchnorm")
+
+
+def scores(course: Path, db_url: str | None = None) -> dict[str, dict]:
+    """Return all that the gradebook holds of ps1, by student and cell."""
+    with gradebook(course, db_url) as book:
+        return {
+            submission.student_id: {
+                grade.name: (
+                    grade.auto_score,
+                    grade.manual_score,
+                    grade.needs_manual_grade,
+                )
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+            }
+            | {
+                f"{comment.name} (comment)": comment.auto_comment
+                for notebook in submission.notebooks
+                for comment in notebook.comments
+            }
+            for submission in book.find_assignment("ps1").submissions
+        }
