@@ -1,9 +1,12 @@
 """A class that has handed in the tiny problem set, and what became of it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
-from course_folder import TINY, make_course, run
+from course_folder import REPO, TINY, make_course, run
 from nbgrader.api import Gradebook
 
 from grading.notebooks import is_hole
@@ -21,6 +24,21 @@ def make_class(folder: Path, answers: dict[str, str | None]) -> Path:
     for student, answer in answers.items():
         submit(course, student, answer)
     return course
+
+
+def grade(course: Path, *arguments: str, status: int = 0) -> str:
+    """Run ``python -m grading``; return all that it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "grading", *arguments],
+        cwd=course,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
 
 
 def root(course: Path) -> Path:

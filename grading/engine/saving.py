@@ -126,16 +126,17 @@ def read_timestamp(folder: Path) -> datetime | None:
     The file may be a student's: a link, a pipe, or a time zone that is a path, is not
     read.
     """
+    path = folder / "timestamp.txt"
     try:
-        handle = os.open(
-            folder / "timestamp.txt", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        )
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return None
-        text = file.read(100).decode("ascii", "replace").strip()
+        text = os.read(handle, 100).decode("ascii", "replace").strip()
+    finally:
+        os.close(handle)
     try:
         return parse_utc(text) if TIMESTAMP.fullmatch(text) else None
     except (ValueError, OverflowError):
