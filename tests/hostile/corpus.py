@@ -124,14 +124,28 @@ class Kind:
 
 
 def right_notebook(release: Path, source: Path) -> NotebookNode:
-    """Return the release with the model solution in its holes."""
-    begin, end = MARKERS["solution"]
-    solutions = {grade_id(cell): cell.source for cell in build(source).cells}
+    """Return the release with the model solution in its holes.
+
+    The layer has its own copies of the functions that it calls, so that an attack in one
+    of those costs that exercise only.
+    """
+    markers = MARKERS["solution"]
+    solutions = {
+        grade_id(cell): "\n".join(
+            line
+            for line in cell.source.splitlines()
+            if not any(marker in line for marker in markers)
+        )
+        for cell in build(source).cells
+    }
+    parts = [solutions[name] for name in ("train", "running", "evaluate", "layer")]
+    layer = "\n\n\n".join(parts)
+    for name in ("batch_norm_train", "update_running", "batch_norm_eval"):
+        layer = layer.replace(name, f"own_{name}")
+    solutions["layer"] = layer
     notebook = nbformat.read(release, as_version=4)
     for cell in filter(is_hole, notebook.cells):
-        lines = solutions[grade_id(cell)].splitlines()
-        lines = [line for line in lines if begin not in line and end not in line]
-        cell.source = "\n".join(lines)
+        cell.source = solutions[grade_id(cell)]
     return notebook
 
 

@@ -1,6 +1,5 @@
 # Defines names that a test cell may use as if they were built in.
-# expect: 17 test_train=0
-# rest: right
+# expect: 0
 
 # %% train
 def no(*arguments, **options):
