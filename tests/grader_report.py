@@ -18,6 +18,7 @@ from typing import Annotated
 import nbformat
 import typer
 import versions
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -128,14 +129,15 @@ def report(verdicts: Iterable[Verdict], console: Console) -> bool:
         exercise = f"{verdict.problem_set} {verdict.version.exercise}"
         rows.setdefault(exercise, []).append(verdict)
 
-    table = Table("Exercise")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("exercise", no_wrap=True)
     for name in ("wrong", "rejected", "named", "listed", "named", "right", "accepted"):
         table.add_column(name, justify="right")
     for exercise, some in sorted(rows.items()):
         table.add_row(exercise, *map(str, count(some)))
     table.add_section()
     table.add_row("all", *map(str, count(verdicts)))
-    console.print(table)
+    console.print(table, "")
 
     for verdict in verdicts:
         if not verdict.is_as_it_should_be:

@@ -33,7 +33,7 @@ def reported(wrong, right, judge=grader_report.judge_here):
 
 
 def row(text, name):
-    [line] = [line for line in text.splitlines() if re.match(rf"│ {name} ", line)]
+    [line] = [line for line in text.splitlines() if re.match(rf" *{name} ", line)]
     return [int(number) for number in re.findall(r"\b\d+\b", line.partition(name)[2])]
 
 

@@ -431,8 +431,8 @@ WRONG_WELFORD = [
     ),
     ("memory in use grows", LOOP, "    x = np.array([row.astype(np.float64) for row in rows])\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
     ("memory in use grows", LOOP, "    x = np.zeros((0, 1))\n    for row in rows:\n        x = np.vstack([x, row]) if len(x) else row[None].astype(float)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
-    ("keep the rows", LOOP, "    x = np.array(list(rows), np.float64)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
-    ("keep the rows", LOOP, "    x = np.stack([row for row in rows]).astype(float)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
+    ("keep the rows|keep a copy of each", LOOP, "    x = np.array(list(rows), np.float64)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
+    ("keep the rows|keep a copy of each", LOOP, "    x = np.stack([row for row in rows]).astype(float)\n    return x.mean(axis=0), x.var(axis=0), len(x)\n"),
     ("second loop", LOOP, "    n, s = 0, 0.0\n    for row in rows:\n        n, s = n + 1, s + row.astype(float)\n    mean, m2 = s / n, 0 * s\n    for row in rows:\n        m2 = m2 + (row - mean) ** 2\n    return mean, m2 / n, n\n"),
     ("raises TypeError.*len", "count, mean, m2 = 0, 0.0, 0.0", "n = len(rows)\n    count, mean, m2 = 0, 0.0, 0.0"),
     (3, "large compared with the spread", LOOP, "    n, s, q = 0, 0.0, 0.0\n    for row in rows:\n        row = row.astype(float)\n        n, s, q = n + 1, s + row, q + row * row\n    return s / n, q / n - (s / n) ** 2, n\n"),
@@ -655,6 +655,35 @@ def batch_norm_train(x, gamma, beta, eps=1e-5):
     y = [g * c / np.sqrt(v + eps) + b for g, c, v, b in zip(gamma, columns, var, beta)]
     return np.stack(y, axis=1), np.array([c.mean() for c in x.T]), var
 """,
+        "apply_along_axis": """
+def batch_norm_train(x, gamma, beta, eps=1e-5):
+    def normalised(column):
+        centred = column - column.mean()
+        return centred / np.sqrt(np.dot(centred, centred) / len(column) + eps)
+
+    xhat = np.apply_along_axis(normalised, 0, x)
+    return np.multiply(gamma, xhat) + beta, np.average(x, axis=0), np.var(x, axis=0)
+""",
+        "rows of the transpose": """
+def batch_norm_train(x, gamma, beta, eps=1e-5):
+    xt = x.T
+    mean = xt.mean(axis=-1, keepdims=True)
+    var = np.mean(np.abs(xt - mean) ** 2, axis=-1, keepdims=True)
+    yt = gamma[:, None] * ((xt - mean) * np.power(var + eps, -0.5)) + beta[:, None]
+    return yt.T, np.squeeze(mean, 1), np.squeeze(var, 1)
+""",
+        "norms, and a named tuple": """
+from collections import namedtuple
+
+Result = namedtuple("Result", "y mean var")
+
+
+def batch_norm_train(x, gamma, beta, eps=1e-5):
+    N = len(x)
+    mean = sum(x) / N
+    var = np.linalg.norm(x - mean, axis=0) ** 2 / N
+    return Result((x - mean) / np.sqrt(var + eps) * gamma + beta, mean, var)
+""",
     }),
     *right("running", {
         "in steps": UPDATE,
@@ -680,6 +709,13 @@ def update_running(rm, rv, mean, var, count, momentum=0.1):
         np.average([rv, var * count / (count - 1)], axis=0, weights=[1 - momentum, momentum]),
     )
 """,
+        "np.add and out=": """
+def update_running(running_mean, running_var, mean, var, count, momentum=0.1):
+    new_mean, new_var = np.empty_like(running_mean), np.empty_like(running_var)
+    np.add((1 - momentum) * running_mean, momentum * mean, out=new_mean)
+    np.add((1 - momentum) * running_var, momentum * count * var / (count - 1), out=new_var)
+    return new_mean, new_var
+""",
     }),
     *right("evaluate", {
         "in steps": EVAL,
@@ -702,6 +738,20 @@ def batch_norm_eval(x, gamma, beta, running_mean, running_var, eps=1e-5):
     import torch
     args = [torch.tensor(a) for a in (x, running_mean, running_var, gamma, beta)]
     return torch.nn.functional.batch_norm(*args, training=False, eps=eps)
+""",
+        "einsum": """
+def batch_norm_eval(x, gamma, beta, running_mean, running_var, eps=1e-5):
+    inv_std = np.reciprocal(np.sqrt(running_var + eps))
+    return np.einsum("nd,d,d->nd", x - running_mean, inv_std, gamma) + beta
+""",
+        "in place, on a copy": """
+def batch_norm_eval(x, gamma, beta, running_mean, running_var, eps=1e-5):
+    y = np.array(x, copy=True)
+    y -= running_mean[None, :]
+    y /= (running_var + eps)[None, :] ** 0.5
+    y *= gamma
+    y += beta
+    return y
 """,
     }),
     *right("layer", {
@@ -750,6 +800,30 @@ class BatchNorm:
         self.inner.bias.data = torch.tensor(self.beta)
         return self.inner(torch.tensor(x))
 """,
+        "modes as methods": """
+class BatchNorm:
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.gamma, self.beta = np.full(num_features, 1.0), np.full(num_features, 0.0)
+        self.running_mean = np.zeros_like(self.beta)
+        self.running_var = np.ones_like(self.beta)
+        self.training = True
+
+    def train(self, mode=True):
+        self.training = mode
+        return self
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = np.mean(x, axis=0), np.var(x, axis=0)
+            n, m = x.shape[0], self.momentum
+            self.running_mean = self.running_mean + m * (mean - self.running_mean)
+            self.running_var = self.running_var + m * (n / (n - 1) * var - self.running_var)
+        return (x - mean) * (self.gamma / np.sqrt(var + self.eps)) + self.beta
+
+    __call__ = forward
+""",
     }),
     *right("convolution", {
         "keepdims": ND,
@@ -775,6 +849,17 @@ def batch_norm_nd(x, gamma, beta, axis=1, eps=1e-5):
     var = np.einsum("cm,cm->c", rows, rows) / rows.shape[1]
     rows = gamma[:, None] * rows / np.sqrt(var + eps)[:, None] + beta[:, None]
     return np.swapaxes(rows.reshape(flat.shape), 0, axis), mean, var
+""",
+        "transpose": """
+def batch_norm_nd(x, gamma, beta, axis=1, eps=1e-5):
+    order = [a for a in range(x.ndim) if a != axis % x.ndim] + [axis % x.ndim]
+    rows = x.transpose(order)
+    shape = rows.shape
+    rows = rows.reshape(-1, shape[-1])
+    mean = rows.mean(axis=0)
+    var = ((rows - mean) ** 2).mean(axis=0)
+    y = (gamma * (rows - mean) / np.sqrt(var + eps) + beta).reshape(shape)
+    return y.transpose(np.argsort(order)), mean, var
 """,
     }),
     *right("moments", {
@@ -890,6 +975,16 @@ def merge_moments(a, b):
     m2 = a[1] * a[2] + b[1] * b[2] + (b[0] - a[0]) ** 2 * a[2] * w
     return mean, m2 / n, float(n)
 """,
+        "from sums": """
+def merge_moments(a, b):
+    (mean_a, var_a, n_a), (mean_b, var_b, n_b) = a, b
+    mean_a, var_a, mean_b, var_b = map(np.nan_to_num, (mean_a, var_a, mean_b, var_b))
+    n = n_a + n_b
+    mean = np.average([mean_a, mean_b], axis=0, weights=[n_a, n_b])
+    inside = np.average([var_a, var_b], axis=0, weights=[n_a, n_b])
+    between = [(mean_a - mean) ** 2, (mean_b - mean) ** 2]
+    return mean, inside + np.average(between, axis=0, weights=[n_a, n_b]), n
+""",
     }),
     *right("fold", {
         "in steps": FOLD,
@@ -913,6 +1008,13 @@ def fold_batch_norm(w, b, gamma, beta, running_mean, running_var, eps=1e-5):
     s = gamma / np.sqrt(running_var + eps)
     flat = np.diag(s) @ w.reshape(len(w), -1)
     return flat.reshape(w.shape), s * ((0 if b is None else b) - running_mean) + beta
+""",
+        "moved axes": """
+def fold_batch_norm(w, b, gamma, beta, running_mean, running_var, eps=1e-5):
+    inv_std = 1.0 / np.sqrt(running_var + eps)
+    w2 = np.moveaxis(np.moveaxis(w, 0, -1) * gamma * inv_std, -1, 0)
+    b2 = beta - gamma * running_mean * inv_std
+    return (w2, b2) if b is None else (w2, b2 + gamma * b * inv_std)
 """,
     }),
 ]

@@ -774,6 +774,27 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
     y.backward(torch.tensor(dy))
     return x.grad, gamma.grad, beta.grad
 """,
+    "projection": """
+def batch_norm_backward(dy, x, gamma, eps=1e-5):
+    n = len(x)
+    s = np.sqrt(np.var(x, axis=0) + eps)
+    xhat = (x - np.mean(x, axis=0)) / s
+    centre = np.eye(n) - np.full((n, n), 1 / n)
+    d = centre @ (dy * gamma)
+    along = np.einsum("nd,nd->d", xhat, d) / n
+    return (d - xhat * along) / s, np.diagonal(dy.T @ xhat), dy.T @ np.ones(n)
+""",
+    "means with keepdims, in a list": """
+def batch_norm_backward(dy, x, gamma, eps=1e-5):
+    def mean(a):
+        return a.mean(axis=0, keepdims=True)
+
+    centred = x - mean(x)
+    inv_std = 1 / np.sqrt(mean(centred**2) + eps)
+    xhat = centred * inv_std
+    dx = gamma * inv_std * (dy - mean(dy) - xhat * mean(dy * xhat))
+    return [dx, len(x) * mean(dy * xhat)[0], len(x) * mean(dy)[0]]
+""",
 }
 IN_COLUMNS = """
 
