@@ -8,6 +8,7 @@ import json
 import secrets
 from pathlib import Path
 
+import nbformat
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer, Unicode
 
@@ -30,7 +31,8 @@ class RebuildFromRelease(NbGraderPreprocessor):
             known["assignment"],
             known["notebook"],
         )
-        notebook, remarks = rebuild(release, read_cells(json.dumps(nb)))
+        released = nbformat.reads(release, as_version=4)
+        notebook, remarks = rebuild(released, read_cells(json.dumps(nb)))
         for remark in remarks:
             self.log.info("%s: %s", known["student"], remark)
         return notebook, resources

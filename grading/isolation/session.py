@@ -134,12 +134,15 @@ class Session:
     def close(self) -> None:
         """End every process in the sandbox."""
         if self._process.poll() is None:
-            self._process.terminate()  # the jail ends what is in it
+            inside = self._processes()
+            self._process.terminate()  # and with it all that is inside
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            while any(map(_is_alive, inside)):
+                time.sleep(0.002)
         self._process.stdin.close()
         self._process.stdout.close()
         self._folder.cleanup()
@@ -219,6 +222,13 @@ class Session:
             "The process that ran your code died: it ended itself, crashed, or took "
             "too much memory."
         )
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _size(folder: str) -> int:
