@@ -5,7 +5,7 @@ under a few lines more::
 
     # Patches numpy's comparisons.
     # expect: 17 test_train=0
-    # says: (?i)seconds
+    # says: still running
     # status: not graded
     # rest: right
     # %% train
@@ -126,8 +126,8 @@ class Kind:
 def right_notebook(release: Path, source: Path) -> NotebookNode:
     """Return the release with the model solution in its holes.
 
-    The layer has its own copies of the functions that it calls, so that an attack in one
-    of those costs that exercise only.
+    The layer has its own copies of the functions that it calls, so that an attack in
+    one of those costs that exercise only.
     """
     markers = MARKERS["solution"]
     solutions = {

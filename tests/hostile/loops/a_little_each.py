@@ -1,6 +1,6 @@
 # Each call is short, all calls together are long.
 # expect: 17 test_train=0
-# says: (?i)seconds
+# says: still running
 # rest: right
 
 # %% train

@@ -1,6 +1,6 @@
 # All nine functions loop: the worst that one student can cost.
 # expect: 0
-# says: (?i)seconds
+# says: still running
 
 # %% train
 def batch_norm_train(x, gamma, beta, eps=1e-5):

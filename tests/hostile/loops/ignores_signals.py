@@ -1,6 +1,6 @@
 # Ignores every signal that can be ignored, and blocks them as well.
 # expect: 17 test_train=0
-# says: (?i)seconds
+# says: still running
 # rest: right
 
 # %% train

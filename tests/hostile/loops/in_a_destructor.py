@@ -1,6 +1,6 @@
 # A right result, and an object that loops as it goes.
 # expect: 17 test_train=0
-# says: (?i)seconds
+# says: still running
 # rest: right
 
 # %% train

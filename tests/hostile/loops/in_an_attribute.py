@@ -1,6 +1,6 @@
 # A layer that loops when it is looked at.
 # expect: 17 test_layer=0
-# says: (?i)seconds
+# says: still running
 # rest: right
 
 # %% layer

@@ -1,6 +1,6 @@
 # A sum in C that does not let go of the interpreter.
 # expect: 17 test_train=0
-# says: (?i)seconds
+# says: still running
 # rest: right
 
 # %% train

@@ -12,7 +12,7 @@ for home in ("{home}", os.path.expanduser("~"), "/root", "/home"):
             print(path, open(path).read())
         except OSError as error:
             print(error)
-for path in ("{canary}", "/etc/shadow", "/etc/passwd", "/etc/ssh/ssh_host_rsa_key"):
+for path in ("{canary}", "{course}/secret", "/etc/shadow", "/etc/passwd", "/etc/ssh/ssh_host_rsa_key"):
     try:
         print(open(path).read())
     except OSError as error:
