@@ -187,13 +187,14 @@ def hidden_lines(source: str) -> set[int]:
 
 def without_magics(source: str) -> str:
     """Return plain Python: IPython's magics become calls of get_ipython()."""
-    if "%" not in source and "!" not in source and "?" not in source:
+    try:
+        ast.parse(source)
         return source
-    from IPython.core.inputtransformer2 import TransformerManager
-
+    except Exception:  # perhaps it is IPython
+        from IPython.core.inputtransformer2 import TransformerManager
     try:
         return TransformerManager().transform_cell(source)
-    except Exception:  # not Python at all; running it will say so
+    except Exception:  # neither; running it will say so
         return source
 
 

@@ -107,6 +107,8 @@ class Calls:
         try:
             while True:
                 reply, data = self._session.receive(self._deadline)
+                if reply.get("re") == "joined":
+                    raise self._session.death(reply["code"])
                 if reply.get("re") != "ask":
                     return self._result(reply, data, encoder.arrays)
                 self._answer(reply, data)

@@ -7,6 +7,7 @@ memory, nonsense) ends the sandbox as a whole, at once, and raises an `Interrupt
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -116,7 +117,7 @@ class Session:
             except BlockingIOError:
                 continue
             except BrokenPipeError:
-                raise self._death() from None
+                raise self.death() from None
 
     def receive(self, deadline: float) -> tuple[dict, bytes]:
         """Return the next message and its bytes."""
@@ -130,6 +131,23 @@ class Session:
         """Return what to raise for a message that breaks the rules."""
         self.close()
         return Crashed(f"Your code disturbed the grader's connection to it ({error}).")
+
+    def death(self, code: int | None = None) -> Crashed:
+        """Return what to raise when the process is no more.
+
+        Parameters
+        ----------
+        code : int, optional
+            Its exit status, or a signal's number with a minus, if it is known.
+        """
+        self.close()
+        if type(code) is int and -code in set(signal.Signals):
+            how = f"it was ended by {signal.Signals(-code).name}"
+        elif type(code) is int:
+            how = f"it ended itself, with exit status {code}"
+        else:
+            how = "it ended itself, crashed, or took too much memory"
+        return Crashed(f"The process that ran your code died: {how}.")
 
     def close(self) -> None:
         """End every process in the sandbox."""
@@ -171,7 +189,7 @@ class Session:
             except BlockingIOError:
                 continue
             if not part:
-                raise self._death()
+                raise self.death()
             self._buffer += part
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
@@ -215,13 +233,6 @@ class Session:
                 "Your code was stopped: it wrote more than "
                 f"{self._limits.files >> 20} MB of files."
             )
-
-    def _death(self) -> Crashed:
-        self.close()
-        return Crashed(
-            "The process that ran your code died: it ended itself, crashed, or took "
-            "too much memory."
-        )
 
 
 def _is_alive(process: psutil.Process) -> bool:

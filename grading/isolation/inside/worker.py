@@ -241,7 +241,7 @@ class Shell:
     getoutput = system
 
     def __getattr__(self, name):
-        return placeholders.Placeholder(f"get_ipython().{name}")
+        return placeholders.Nothing()
 
 
 class Notebook:
@@ -288,7 +288,7 @@ class Notebook:
             finally:
                 os._exit(0)
         _, status = os.waitpid(child, 0)
-        return {"re": "joined", "signal": os.WTERMSIG(status)}
+        return {"re": "joined", "code": os.waitstatus_to_exitcode(status)}
 
     def _captured(self):
         return Captured(Output(self._limit), Output(self._limit))
