@@ -460,6 +460,7 @@ WRONG_WELFORD = [
     ("One mean and one variance", LOOP, "    n, mean, m2, k = 0, 0.0, 0.0, 0\n    for row in rows:\n        k += 1\n        for v in row.astype(float):\n            n += 1\n            d = v - mean\n            mean += d / n\n            m2 += d * (v - mean)\n    return mean, m2 / n, k\n"),
     ("number of values", "count += 1", "count += 1\n        size = row.size", W_OUT, "return mean, m2 / count, count * size"),
     (2, "grows by row²", STEP, "m2 = m2 + row * row"),
+    (28, "changes its input rows", LOOP, "    first = next(rows)\n    first = first.astype(np.float32) if first.dtype == np.float16 else first\n" + LOOP.replace("0, 0.0, 0.0", "1, first, 0.0 * first").replace("mean = mean +", "mean +=")),
     (28, "changes its input rows", "delta = row - mean", "row -= mean\n        delta = row"),
     (53, "keepdims", W_OUT, "return np.atleast_2d(mean), np.atleast_2d(m2 / count), count"),
     # Two mistakes: named both at once where they concern one output.
