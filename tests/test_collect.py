@@ -74,12 +74,13 @@ def everything(folder):
         ("loveada_12_345_ps1_tiny.ipynb", "12", "loveada", "12", 0),
         ("loveada_12_345_ps1_tiny-3.ipynb", "12", "loveada", "12", 3),
         ("loveada_LATE_12_345_ps1_tiny-10.ipynb", "12", "loveada", "12", 10),
+        ("love_٣_1_x.ipynb", "love", "", "", 0),  # no number of Canvas'
         ("anon_x7Yz1_345_ps1_tiny.ipynb", "anon_x7Yz1", "", "", 0),
         ("x" * 64 + "/x.ipynb", "x" * 64, "", "", 0),
     ],
 )
 def test_whose_it_is(path, student, name, canvas, version):
-    owner = find_owner(Upload(path, 1, 0, None), "ps1_tiny")
+    owner = find_owner(Upload(path, 1, 0, True, None), "ps1_tiny")
     found = owner.student, owner.name, owner.lms_user_id, owner.version
     assert found == (student, name, canvas, version)
 
@@ -112,7 +113,7 @@ def test_whose_it_is(path, student, name, canvas, version):
 )
 def test_nobodys(path):
     with pytest.raises(Rejected):
-        find_owner(Upload(path, 1, 0, None), "ps1_tiny")
+        find_owner(Upload(path, 1, 0, True, None), "ps1_tiny")
 
 
 # What happens to a folder
@@ -202,6 +203,25 @@ def test_links_and_special_files_are_not_read(root, tmp_path):
     assert list(done.taken) == ["ada"]
     assert {path for path, _ in done.rejected} == {"bob/x.ipynb", "cy", "dora_x.ipynb"}
     assert not any(b"secret" in content for content in everything(root).values())
+
+
+def test_a_file_that_turns_into_a_link_is_not_read(root, tmp_path):
+    up, secret = tmp_path / "up", upload(tmp_path, "secret.ipynb", "secret")
+    with uploads.open_uploads(upload(up, "ada/x.ipynb").parents[1]) as [found]:
+        (up / "ada/x.ipynb").unlink()
+        (up / "ada/x.ipynb").symlink_to(secret)
+        with pytest.raises(Rejected):
+            found.read()
+
+
+def test_what_cannot_be_taken_does_not_hide_an_older_file(root, tmp_path):
+    up = tmp_path / "up"
+    upload(up, "ada/a.ipynb", "older", saved=1)
+    upload(up, "ada/b.ipynb", "x" * 10_000_001)
+    (up / "ada/c.ipynb").symlink_to(up / "ada/a.ipynb")
+    done = take_in(root, up)
+    assert submitted(root, "ada") == "older"
+    assert len(done.rejected) == 2
 
 
 def test_links_in_submitted_lead_nowhere(root, tmp_path):
@@ -294,7 +314,7 @@ def test_a_link_in_a_zip_file(root, tmp_path):
     entry = zipfile.ZipInfo("ada/x.ipynb")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     done = take_in(root, pack(tmp_path / "up.zip", {entry: "/etc/passwd"}))
-    assert done.rejected == [("ada/x.ipynb", "cannot be read: it is a link")]
+    assert done.rejected == [("ada/x.ipynb", "a link or a special file")]
 
 
 def test_a_bomb_is_not_unpacked(root, tmp_path):

@@ -84,6 +84,8 @@ def _choose(
     for upload in uploads:
         try:
             owner = find_owner(upload, problem_set.notebook)
+            if not upload.regular:
+                raise Rejected("a link or a special file")
             if upload.size > FILE_LIMIT:
                 raise Rejected(f"larger than {FILE_LIMIT / 1e6:g} MB")
         except Rejected as why:

@@ -35,6 +35,8 @@ class Upload:
         In bytes, as the folder or the zip file says.
     time : float
         When it was saved, in seconds since 1970.
+    regular : bool
+        Whether it is a file, not a link or a device.
     read : callable
         Returns the content, or raises `Rejected`.
     """
@@ -42,6 +44,7 @@ class Upload:
     path: str
     size: int
     time: float
+    regular: bool
     read: Callable[[], bytes]
 
 
@@ -84,21 +87,19 @@ def _in_folder(folder: Path) -> Iterator[Upload]:
                     path.relative_to(folder).as_posix(),
                     found.st_size,
                     found.st_mtime,
+                    stat.S_ISREG(found.st_mode),
                     lambda path=path: _read_file(path),
                 )
 
 
 def _read_file(path: Path) -> bytes:
-    """Read a file, unless it is a link, or something that would never end."""
+    """Read a file; never through a link, or what would wait for ever."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(file, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise Rejected("not a regular file")
             return _limited_read(stream)
     except OSError as error:
-        why = "it is a link" if path.is_symlink() else error.strerror
-        raise Rejected(f"cannot be read: {why}") from error
+        raise Rejected(f"cannot be read: {error.strerror}") from error
 
 
 def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[Upload]:
@@ -115,13 +116,12 @@ def _in_zip(archive: zipfile.ZipFile, source: Path) -> Iterator[Upload]:
             path.removeprefix(f"{source.stem}/"),
             entry.file_size,
             saved,
+            not stat.S_ISLNK(entry.external_attr >> 16),
             lambda entry=entry: _read_entry(archive, entry),
         )
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        raise Rejected("cannot be read: it is a link")
     try:
         with archive.open(entry) as stream:
             return _limited_read(stream)
