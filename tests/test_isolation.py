@@ -363,6 +363,8 @@ ESCAPES = {
     "signals the grader": "import os; os.kill({pid}, 0)",
     "reads the grader's memory": "open('/proc/{pid}/mem', 'rb').read(1)",
     "reads the grader's environment": "open('/proc/{pid}/environ').read()",
+    "limits the grader": "import resource; resource.prlimit({pid}, 4, (0, 0))",
+    "slows the grader down": "import os; os.sched_setaffinity({pid}, [0])",
     "connects": "import socket; socket.create_connection(('127.0.0.1', {port}), 1)",
     "imports bnlib": "import bnlib; bnlib.batch_norm(1, 2, 3)",
     "imports torch": "import torch; torch.ones(1)",

@@ -8,6 +8,7 @@ the command started ends with it, for its orphans become the jail's own children
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -16,10 +17,12 @@ import psutil
 from sandlock import Sandbox, StdioMode
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-# Landlock guards what is in files, not what they are called or who owns them.
+# Landlock guards what is in files, not who owns them, nor limits of other processes.
 DENIED = (
     "chmod fchmod fchmodat chown fchown lchown fchownat utime utimes utimensat "
-    "futimesat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
+    "futimesat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr "
+    "setrlimit prlimit64 setpriority ioprio_set sched_setaffinity sched_setattr "
+    "sched_setparam sched_setscheduler"
 ).split()
 
 
@@ -43,6 +46,8 @@ def main() -> None:
         max_processes=limits["processes"],
         extra_deny_syscalls=DENIED,
     )
+    for name, value in policy["rlimits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
     process = sandbox.popen(command, *3 * [StdioMode.INHERIT])
     threading.Thread(target=_wait, args=(process,), daemon=True).start()
     signal.sigwait({signal.SIGTERM})

@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from packaging.requirements import Requirement
 
@@ -36,6 +37,14 @@ UNWANTED = {
     "tests",
     "tkinter",
     "turtledemo",
+}
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "LANG": "C.UTF-8",
+    # A process with one thread can be forked safely.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
 }
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")  # in what ldd prints
 
@@ -65,16 +74,15 @@ class Runtime:
     def environment(self) -> dict[str, str]:
         """All environment variables that the worker gets."""
         paths = (self.folder / "inside", self.folder / "packages")
-        return {
-            "PYTHONHOME": str(self.folder),
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-            "PYTHONHASHSEED": "0",
-            "LANG": "C.UTF-8",
-            # A process with one thread can be forked safely.
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-        }
+        path = os.pathsep.join(map(str, paths))
+        return {"PYTHONHOME": str(self.folder), "PYTHONPATH": path, **ENVIRONMENT}
+
+
+class HostRuntime:
+    """The Python that runs the grader, with all its packages: nothing is hidden."""
+
+    command: ClassVar = [sys.executable, "-B", str(INSIDE / "worker.py")]
+    environment: ClassVar = {"PYTHONPATH": str(INSIDE), **ENVIRONMENT}
 
 
 @cache

@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 from grading import CourseError
-from grading.isolation.runtime import Runtime, make_runtime
+from grading.isolation.runtime import HostRuntime, Runtime, make_runtime
 
 JAIL = Path(__file__).with_name("jail.py")
 FIRST_UID = 2_000_000_000  # nobody's, and one for each grading process
@@ -74,6 +74,10 @@ class Sandbox(ABC):
     @abstractmethod
     def wrap(self, command: list[str], runtime: Runtime, limits: Limits, folder: Path):
         """Return the command that runs `command` inside; `folder` is its own."""
+
+    def runtime(self, packages: tuple[str, ...]) -> Runtime:
+        """Return the Python that student code sees."""
+        return make_runtime(packages)
 
     def rlimits(self, limits: Limits) -> dict[str, int]:
         """Return the resource limits that the process sets for itself."""
@@ -149,7 +153,11 @@ class Sandlock(Sandbox):
 
     def wrap(self, command, runtime, limits, folder):
         """Return a command that runs our jail, which runs sandlock."""
+        rlimits = super().rlimits(limits)
+        if os.getuid() != 0:
+            del rlimits["RLIMIT_NPROC"]  # it counts the user's processes elsewhere
         policy = {
+            "rlimits": rlimits,
             "readable": [str(runtime.folder), *runtime.libraries],
             "writable": [str(folder)],
             "environment": runtime.environment | {"HOME": str(folder)},
@@ -160,11 +168,8 @@ class Sandlock(Sandbox):
         return [sys.executable, str(JAIL), json.dumps(policy), *command]
 
     def rlimits(self, limits):
-        """As for any, but a user's own processes elsewhere count for RLIMIT_NPROC."""
-        found = super().rlimits(limits)
-        if os.getuid() != 0:
-            del found["RLIMIT_NPROC"]  # the jail counts
-        return found
+        """Return none: the jail has set them, and inside nobody may."""
+        return {}
 
 
 class NoSandbox(Sandbox):
@@ -176,6 +181,10 @@ class NoSandbox(Sandbox):
     def problem(self):
         """Return ""."""
         return ""
+
+    def runtime(self, packages):
+        """Return the grader's own Python."""
+        return HostRuntime()
 
     def wrap(self, command, runtime, limits, folder):
         """Return the command with its environment."""

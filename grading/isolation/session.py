@@ -170,7 +170,8 @@ class Session:
         total = 0
         for process in self._processes():
             try:
-                total += process.memory_full_info().pss
+                full = process.memory_full_info()
+                total += getattr(full, "pss", full.uss)  # Linux only, elsewhere about
             except psutil.Error:
                 continue
         return total
@@ -218,7 +219,8 @@ class Session:
         used = 0
         for process in self._processes():
             try:
-                used += process.memory_info().rss - process.memory_info().shared
+                used += process.memory_info().rss
+                used -= getattr(process.memory_info(), "shared", 0)
             except psutil.Error:
                 continue
         if used > self._limits.memory:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from grading.isolation.proxy import Calls, clean
-from grading.isolation.runtime import make_runtime
 from grading.isolation.sandbox import Limits, Sandbox
 from grading.isolation.session import Interruption, Session, TimedOut
 
@@ -113,7 +112,7 @@ class Student:
                 raise TimedOut(self._too_long())
             self._session = Session(
                 self.sandbox,
-                make_runtime(self.packages),
+                self.sandbox.runtime(self.packages),
                 self.limits,
                 [name for name in self.packages if name.isidentifier()],
                 [name for name in ABSENT if name not in self.packages],
