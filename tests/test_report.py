@@ -71,6 +71,7 @@ def test_clean(text, safe):
         ("✗ f\n  Rounded to float16. (NumPy's", "Rounded to float16."),
         ("✗ f\n  It is 2.5 not 1.5.\n  Explained in x", "It is 2.5 not 1.5."),
         ("✗ f: still to be written.", "still to be written."),
+        ("✗ f calls g, which is late.\nx", "f calls g, which is late. x"),
         ("no header", "no header"),
         ("", ""),
         ("x" * 1000, "…"),

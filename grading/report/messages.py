@@ -9,7 +9,7 @@ ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?)
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-HEADER = re.compile(r"^✗ [^\n:]*(?:\n|: ?)")
+HEADER = re.compile(r"^✗ (?:[^\n:]*(?:\n  |: ))?")
 LINK = re.compile(r"^ *Explained in .*", re.MULTILINE)
 SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z(`\"'*]|$)")
 NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d[\d_]*(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)\b")
