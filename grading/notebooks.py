@@ -13,6 +13,9 @@ A cell's metadata holds a short form of nbgrader's, which `build` completes:
 A solution stands between ``BEGIN SOLUTION`` and ``END SOLUTION``, hidden checks
 between ``BEGIN HIDDEN TESTS`` and ``END HIDDEN TESTS``. Nothing in the result depends
 on when or where it is built: cell ids derive from grade ids, and there are no outputs.
+
+The header's ``packages: [numpy, torch]`` names what answers may import when they are
+graded; by default it is NumPy only.
 """
 
 import re
@@ -91,7 +94,18 @@ def build(path: Path) -> NotebookNode:
         raise CourseError(f"{path}: {error}") from None
     if not any(is_graded(cell) for cell in text.cells):
         raise CourseError(f"{path}: no cell is graded")
-    return nbformat.v4.new_notebook(cells=text.cells, metadata=METADATA)
+    metadata = METADATA | _packages(path, text.metadata)
+    return nbformat.v4.new_notebook(cells=text.cells, metadata=metadata)
+
+
+def _packages(path: Path, header: dict) -> dict:
+    """Return the packages that answers may use, if the set's header names them."""
+    if "packages" not in header:
+        return {}
+    names = header["packages"]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise CourseError(f"{path}: packages is {names!r}, not a list of names")
+    return {"packages": names}
 
 
 def is_graded(cell: NotebookNode) -> bool:

@@ -15,7 +15,7 @@ from itertools import islice
 
 import numpy as np
 
-from grading.isolation.inside.wire import Decoder, Encoder, WireError
+from grading.isolation.inside.wire import Decoder, Encoder
 from grading.isolation.session import Session
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -112,7 +112,7 @@ class Calls:
                 if reply.get("re") != "ask":
                     return self._result(reply, data, encoder.arrays)
                 self._answer(reply, data)
-        except (WireError, KeyError, TypeError, IndexError, ValueError) as error:
+        except Exception as error:
             if getattr(error, "of_student", False):
                 raise
             raise self._session.nonsense(error) from None
@@ -182,7 +182,7 @@ class Calls:
         names = [name for name in reply["kinds"] if isinstance(name, str)]
         kinds = (getattr(builtins, name, None) for name in names)
         kind = next((k for k in kinds if _is_exception(k)), Exception)
-        first = names[0] if names and names[0].isidentifier() else kind.__name__
+        first = names[0] if names and clean(names[0]).isidentifier() else kind.__name__
         if first != kind.__name__:
             kind = type(first[:60], (Exception,), {})
         error = _make(kind, clean(str(reply["text"]))[:2000])
@@ -195,7 +195,8 @@ class Calls:
 
 
 def clean(text: str) -> str:
-    """Return the text without characters that could change how other text looks."""
+    """Return the text without half characters, or any that change how others look."""
+    text = text.encode("utf-8", "replace").decode()
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

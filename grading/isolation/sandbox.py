@@ -52,7 +52,7 @@ class Limits:
     cell: float = 20.0
     total: float = 300.0
     memory: int = 1 << 30
-    processes: int = 64
+    processes: int = 32
     files: int = 64 << 20
     output: int = 20_000
 
@@ -84,7 +84,7 @@ class Sandbox(ABC):
         return {
             "RLIMIT_AS": limits.memory + (3 << 30),  # address space is not memory
             "RLIMIT_NPROC": limits.processes,
-            "RLIMIT_NOFILE": 128,
+            "RLIMIT_NOFILE": 64,
             "RLIMIT_FSIZE": limits.files // 4,
             "RLIMIT_CORE": 0,
         }

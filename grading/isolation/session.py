@@ -167,14 +167,7 @@ class Session:
 
     def memory(self) -> int:
         """Return the bytes in use by all processes inside, shared ones in parts."""
-        total = 0
-        for process in self._processes():
-            try:
-                full = process.memory_full_info()
-                total += getattr(full, "pss", full.uss)  # Linux only, elsewhere about
-            except psutil.Error:
-                continue
-        return total
+        return _memory(self._processes())
 
     def _processes(self) -> list[psutil.Process]:
         try:
@@ -216,14 +209,8 @@ class Session:
             self._polls[fd].register(fd, event)
         self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
-        used = 0
-        for process in self._processes():
-            try:
-                used += process.memory_info().rss
-                used -= getattr(process.memory_info(), "shared", 0)
-            except psutil.Error:
-                continue
-        if used > self._limits.memory:
+        processes = self._processes()
+        if _most(processes) > self._limits.memory < _memory(processes):
             self.close()
             raise Crashed(
                 "Your code was stopped: it took more than "
@@ -235,6 +222,44 @@ class Session:
                 "Your code was stopped: it wrote more than "
                 f"{self._limits.files >> 20} MB of files."
             )
+
+
+def _memory(processes: list[psutil.Process]) -> int:
+    """Return the bytes that these processes use, shared ones in parts."""
+    total = 0
+    for process in processes:
+        try:
+            full = process.memory_full_info()
+            total += getattr(full, "pss", full.uss)  # pss is Linux's
+        except psutil.Error:
+            continue
+    return total + _anonymous_files(processes)
+
+
+def _most(processes: list[psutil.Process]) -> int:
+    """Return what they use at most: the same, but quick, and shared bytes in full."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total + _anonymous_files(processes)
+
+
+def _anonymous_files(processes: list[psutil.Process]) -> int:
+    """Return the bytes of files in memory that have no name (memfd_create)."""
+    sizes = {}
+    for process in processes:
+        folder = f"/proc/{process.pid}/fd"
+        try:
+            for name in os.listdir(folder):
+                path = f"{folder}/{name}"
+                if os.readlink(path).startswith("/memfd:"):
+                    sizes[os.stat(path).st_ino] = os.stat(path).st_blocks * 512
+        except OSError:  # it has just ended
+            continue
+    return sum(sizes.values())
 
 
 def _is_alive(process: psutil.Process) -> bool:

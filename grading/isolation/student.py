@@ -129,10 +129,12 @@ class Student:
             reply, _ = session.receive(deadline)
             try:
                 return self._ran(reply)
-            except (KeyError, TypeError, ValueError, IndexError) as error:
+            except Exception as error:  # whatever an odd reply makes us stumble over
                 raise session.nonsense(error) from None
 
     def _ran(self, reply: dict) -> Ran:
+        if reply["re"] != "ran":
+            raise ValueError("an answer that nobody asked for")
         limit = self.limits.output
         out, err = (clean(str(reply[key]))[:limit] for key in ("out", "err"))
         if (error := reply["error"]) is None:

@@ -158,6 +158,8 @@ class Decoder:
     def _v(self, depth, value):
         if value is not None and type(value) not in (bool, int, float, str):
             raise WireError("not a plain value")
+        if type(value) is str:
+            return value.encode("utf-8", "replace").decode()  # no half characters
         return value
 
     def _c(self, depth, real, imag):
