@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -189,13 +190,26 @@ class Course:
         with temp_attrs(self.app.coursedir, **selection):
             run = converter(self.app.coursedir, parent=self.app, force=True)
             run.update_config(Config(options))
+            cause = _Cause(logging.ERROR)
+            self.app.log.addHandler(cause)
             try:
                 run.start()
             except NbGraderException as error:
                 what = problem_set.name + (f" of {student}" if student != "*" else "")
                 raise CourseError(
                     f"{what}: nbgrader failed, see {self.log_file}"
-                ) from error
+                ) from (cause.error or error)
+            finally:
+                self.app.log.removeHandler(cause)
+
+
+class _Cause(logging.Handler):
+    """Keep the exception that nbgrader writes into its log and raises no more."""
+
+    error: BaseException | None = None
+
+    def emit(self, record):
+        self.error = sys.exc_info()[1] or self.error
 
 
 def _text(problem_set: ProblemSet) -> str:

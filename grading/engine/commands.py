@@ -7,7 +7,6 @@ Ctrl-C; what could not run at all raises CourseError.
 from functools import partial
 from time import monotonic
 
-from nbgrader.api import MissingEntry
 from rich.console import Console
 
 from grading import CourseError
@@ -128,19 +127,14 @@ def _register(course: Course, problem_set: ProblemSet) -> None:
     try:
         course.register(problem_set)
     except CourseError as error:
-        name = problem_set.name
-        with course.gradebook() as gradebook:
-            try:
-                graded = gradebook.find_assignment(name).submissions
-            except MissingEntry:
-                graded = []
-        if not graded:
+        if not isinstance(error.__cause__, RuntimeError):
             raise
+        name = problem_set.name
         raise CourseError(
             f"{name} has changed, and nbgrader cannot add or remove cells of a set "
             "that has grades. If they may go: "
             f"nbgrader db assignment remove {name} --force"
-        ) from error
+        ) from None
 
 
 def _preparation(course: Course, problem_set: ProblemSet, sandbox: str) -> Prepare:

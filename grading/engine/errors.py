@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from grading import CourseError
 
@@ -29,12 +29,13 @@ def plain_errors() -> Iterator[None]:
         raise
 
 
-def database_errors(error: BaseException | None) -> Iterator[OperationalError]:
+def database_errors(error: BaseException | None) -> Iterator[DatabaseError]:
     """Yield what the database said, in `error` or in what led to it.
 
     nbgrader hides some of it behind errors of its own.
     """
     while error is not None:
-        if isinstance(error, OperationalError):
+        if isinstance(error, DatabaseError):
             yield error
-        error = error.__cause__ or error.__context__
+        hidden = error.__suppress_context__
+        error = error.__cause__ or (None if hidden else error.__context__)

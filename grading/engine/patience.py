@@ -44,7 +44,7 @@ def patiently(
                 raise CourseError(
                     f"the gradebook was in use by another program for {patience:g} s; "
                     "nothing is lost: run the same command again when it is free"
-                ) from error
+                ) from None
         time.sleep(0.5)
 
 
