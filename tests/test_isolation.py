@@ -310,6 +310,15 @@ def test_every_test_has_its_own_copy(student):
             assert calls.name("bump")() == 1
 
 
+def test_a_test_takes_in_only_so_much(sandbox):
+    student = Student(sandbox, ("numpy",), Limits())
+    student.run("cell", "import numpy as np\ndef f(): return np.zeros(1 << 21)")
+    with pytest.raises(Crashed, match="64 MB of results"), student.calls() as calls:
+        for _ in range(5):
+            calls.name("f")()
+    student.close()
+
+
 def test_a_failing_test_leaves_the_process_alone(student):
     session = student._session
     with pytest.raises(AssertionError), student.calls():

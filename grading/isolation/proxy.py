@@ -15,12 +15,13 @@ from itertools import islice
 
 import numpy as np
 
-from grading.isolation.inside.wire import Decoder, Encoder
+from grading.isolation.inside.wire import Decoder, Encoder, WireError
 from grading.isolation.session import Session
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BATCH_BYTES = 1 << 18  # of what an iterator of ours gives at a time
 BATCH_VALUES = 64
+MAX_RECEIVED = 64 << 20  # bytes that one test cell takes in
 SAMPLE = 1 << 20  # bytes of these between two looks at the memory in use
 SETTLING = 4 << 20  # bytes that a process may need to get going
 
@@ -70,6 +71,7 @@ class Calls:
     def __init__(self, session: Session, deadline: float, is_cell: Callable):
         self._session, self._deadline, self._is_cell = session, deadline, is_cell
         self._mine: list = []
+        self._received = 0
         self._samples: list[int] | None = None
 
     def name(self, name: str):
@@ -107,6 +109,9 @@ class Calls:
         try:
             while True:
                 reply, data = self._session.receive(self._deadline)
+                self._received += len(data)
+                if self._received > MAX_RECEIVED:
+                    raise WireError(f"more than {MAX_RECEIVED >> 20} MB of results")
                 if reply.get("re") == "joined":
                     raise self._session.death(reply["code"])
                 if reply.get("re") != "ask":

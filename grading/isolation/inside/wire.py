@@ -33,6 +33,7 @@ MAX_TEXT = 4 << 20  # bytes of JSON in a frame
 MAX_BYTES = 64 << 20  # bytes of arrays in a frame
 MAX_DEPTH = 20
 MAX_VALUES = 50_000
+MAX_OBJECTS = 1000
 KINDS = "biufc"
 TAGS = frozenset("vcltdagyho")
 
@@ -138,7 +139,7 @@ class Decoder:
         self.arrays = []
         self._data = data
         self._at = 0
-        self._values = 0
+        self._values = self._objects = 0
         self._remote = remote
         self._own = own
 
@@ -213,6 +214,9 @@ class Decoder:
     def _h(self, depth, number, name, iterable):
         if type(name) is not str or not name.isidentifier():
             name = "object"
+        self._objects += 1
+        if self._objects > MAX_OBJECTS:
+            raise WireError("too many objects")
         return self._remote(_length(number), name[:60], bool(iterable))
 
     def _o(self, depth, number):
