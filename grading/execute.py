@@ -17,6 +17,7 @@ import io
 import linecache
 import math
 import os
+import re
 import time
 import traceback
 import warnings
@@ -32,6 +33,7 @@ from grading.notebooks import MARKERS, grade_id, is_graded, is_hole
 from grading.records import Cell
 
 MESSAGE = 6000  # characters of a message that are kept
+MAGIC = re.compile(r"^\s*(?:[^#'\"\n]*=\s*)?[%!?]|\?\s*$", re.MULTILINE)
 SECRET = "BNLIB_CHECK_SECRET"  # read by bnlib.check.hidden_seeds
 
 
@@ -186,11 +188,16 @@ def hidden_lines(source: str) -> set[int]:
 
 
 def without_magics(source: str) -> str:
-    """Return plain Python: IPython's magics become calls of get_ipython()."""
+    """Return plain Python: IPython's magics become calls of get_ipython().
+
+    Of a few magics in a cell of a usual size, for IPython reads it anew for each.
+    """
     try:
         ast.parse(source)
         return source
     except Exception:  # perhaps it is IPython
+        if len(source) > 20_000 or len(MAGIC.findall(source)) > 20:
+            return source
         from IPython.core.inputtransformer2 import TransformerManager
     try:
         return TransformerManager().transform_cell(source)

@@ -244,6 +244,11 @@ def test_feedback_has_no_hidden_tests():
     assert "1234" not in json.dumps(made) and "f(2) == 3" in json.dumps(made)
 
 
+def test_magics_beyond_reason_are_left_alone():
+    for source in ("a = %pwd\n" * 21, "%pwd\n" + "x = 1\n" * 5000):
+        assert without_magics(source) == source
+
+
 def test_magics():
     assert without_magics("x = 5 % 3") == "x = 5 % 3"
     assert "get_ipython()" in without_magics("%time x")
