@@ -25,7 +25,7 @@ from grading.sample_class import fill, read_submission
 from grading.table import read_grades
 
 CORPUS = everything()
-CONTROLS = ("ada", "bruno", "chen")  # of the sample class
+CONTROLS = ("ada", "hana", "jana")  # of the sample class
 SECONDS = 5  # for a cell; a machine may be busy
 SHOWN = re.compile(
     "markup_|scripts_in|markup_message|loops_in_a_cell|numpy_comp|numbers"

@@ -20,6 +20,7 @@ Submissions that are more than answers are functions, in `structure` and `files`
 """
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -113,8 +114,7 @@ class Kind:
         def register(change):
             def write(folder, notebook, places):
                 change(notebook)
-                text = nbformat.writes(notebook)
-                (folder / "ps1_forward.ipynb").write_text(text)
+                (folder / "ps1_forward.ipynb").write_text(json.dumps(notebook))
 
             write.__name__ = change.__name__
             self.submission(points, says, **cells)(write)

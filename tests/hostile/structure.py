@@ -347,6 +347,12 @@ def thousands_of_magics(folder, notebook, places):
     write(folder, notebook)
 
 
+@KIND.notebook(20)
+def hundreds_of_prints(notebook):
+    for k in range(500):
+        notebook.cells.append(new_code_cell(f"# {k}\nprint('A' * 10_000_000)"))
+
+
 @KIND.submission(0, "(?i)cells|at most", status="not graded")
 def too_many_cells(folder, notebook, places):
     notebook.cells += [new_code_cell(f"x = {k}") for k in range(20_000)]

@@ -3,10 +3,13 @@
 # rest: right
 
 # %% train
+import ctypes
 import os
 
 
 def batch_norm_train(x, gamma, beta, eps=1e-5):
+    libc = ctypes.CDLL(None, use_errno=True)
+    value = (ctypes.c_char * 16)(*b"hostile")
     folder, name = os.path.split("{canary}")
     for attack in (
         lambda: os.fchmod(os.open("{canary}", os.O_RDONLY), 0o777),
@@ -19,6 +22,8 @@ def batch_norm_train(x, gamma, beta, eps=1e-5):
         lambda: open("/proc/1/root" + "{canary}", "w").write("hostile"),
         lambda: open(f"/proc/{os.getppid()}/root" + "{canary}", "w").write("hostile"),
         lambda: os.truncate("/../../../.." + "{canary}", 0),
+        lambda: libc.syscall(452, -100, b"{canary}", 0o777, 0),  # fchmodat2
+        lambda: libc.syscall(463, -100, b"{canary}", 0, b"user.hostile", value, 16),
     ):
         try:
             attack()
