@@ -174,18 +174,12 @@ db.execute("ROLLBACK")
 def locked(course, how):
     """Let another process lock the gradebook; yields what unlocks it."""
     path = root(course) / "gradebook.db"
-    other = subprocess.Popen(
-        [sys.executable, "-c", LOCK, path, how],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout.readline() == "locked\n"
-    try:
+    command = [sys.executable, "-c", LOCK, path, how]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as other:
+        assert other.stdout.readline() == "locked\n"
         yield lambda: other.communicate("\n", timeout=60)
-    finally:
         other.kill()
-        other.wait()
 
 
 @pytest.mark.parametrize("how", ["EXCLUSIVE", "IMMEDIATE"])
