@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -56,10 +57,10 @@ def show(rows: Iterable[Row], name: str, console: Console) -> None:
 
 def _table(rows: list[Row], name: str) -> Table:
     exercises = list(dict.fromkeys(key for row in rows for key in row.points))
-    table = Table(title=name, title_justify="left")
+    table = Table(title=name, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("Student", overflow="fold")
-    for exercise in exercises:
-        table.add_column(exercise.removeprefix("test_"), justify="right")
+    for number, _ in enumerate(exercises, 1):  # names would not fit
+        table.add_column(str(number), justify="right")
     table.add_column("Total", justify="right")
     table.add_column("Seconds", justify="right")
     table.add_column("Status")
