@@ -6,17 +6,18 @@ SHELL := bash
 STAMPS := _build/stamps
 
 LIBRARY := $(shell find bnlib -name '*.py')
-CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* _static/*)
+CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
-GRADER := $(wildcard grading/*.py) nbgrader_config.py
+GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants lint format serve lab clean
+.PHONY: help course book exercises grades test mutants grader-report bench-grader lint format \
+  serve lab clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 course: book exercises grades ## Build the book, the student notebooks, and grade the sample class
 	@echo
@@ -35,6 +36,12 @@ test: book $(STAMPS)/exercises ## Run all tests
 
 mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
 	@$(BIN)/python -m pytest -m mutants -n 2
+
+grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
+	@$(BIN)/python tests/grader_report.py
+
+bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (20 minutes)
+	@$(BIN)/python benchmarks/grader.py
 
 lint: $(STAMPS)/install ## Check style (ruff)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -86,6 +93,6 @@ $(STAMPS)/exercises: $(STAMPS)/install $(LIBRARY) $(SETS) $(GRADER)
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/grades: $(STAMPS)/exercises $(CLASS)
-	@echo "Grading the sample class (a second or two for each submission) ..."
+	@echo "Grading the sample class ..."
 	@$(BIN)/python -m grading sample
 	@touch $@
