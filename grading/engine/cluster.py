@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -18,6 +19,8 @@ from distributed.client import FutureCancelledError
 
 from grading import CourseError
 from grading.engine.outcome import arrived, limit, lost
+from grading.engine.scratch import scratch_folder
+from grading.engine.shield import shielded
 from grading.records import Record
 
 SETTINGS = {
@@ -89,13 +92,16 @@ def run(
 def _connected(workers: int, scheduler: str | None) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-            stack.callback(_close, cluster)
+            folder = stack.enter_context(scratch_folder())
+            with shielded():
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                    env={"TMPDIR": folder},
+                )
+                stack.callback(_close, cluster)
             scheduler = cluster.scheduler_address
         try:
             client = Client(scheduler, timeout=JOIN)
@@ -105,9 +111,15 @@ def _connected(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 
 def _close(cluster: LocalCluster) -> None:
-    # Dask stumbles over a worker that it is just replacing; all results are here.
+    """End the workers at once: what they still do is not wanted."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
+    # Dask may stumble over a worker that it is just replacing.
     with contextlib.suppress(Exception):
-        cluster.close()
+        cluster.close(timeout=5)
 
 
 def _check(client: Client, work: Callable) -> int:

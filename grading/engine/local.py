@@ -2,7 +2,6 @@
 
 import ctypes
 import multiprocessing
-import os
 import signal
 import sys
 import tempfile
@@ -15,11 +14,14 @@ from concurrent.futures import (
     wait,
 )
 from itertools import islice
+from multiprocessing import forkserver
 
 from pebble import ProcessExpired, ProcessPool
 
 from grading import CourseError
 from grading.engine.outcome import arrived, limit, lost
+from grading.engine.scratch import scratch_folder
+from grading.engine.shield import shielded
 from grading.records import Record
 
 JOBS_OF_A_WORKER = 50  # then a fresh process takes its place: memory stays flat
@@ -41,9 +43,7 @@ def run(
         How many processes work at once.
     """
     jobs = iter(jobs)
-    # What processes that are killed leave behind goes with this folder.
-    folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
-    os.chmod(folder.name, 0o711)  # a sandbox with a user of its own gets to its part
+    folder = scratch_folder()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
     pool = ProcessPool(
@@ -56,6 +56,9 @@ def run(
             running[pool.schedule(work, args=[job], timeout=limit(job))] = job
 
     try:
+        with shielded():
+            forkserver.ensure_running()
+            pool.schedule(_nothing).result()  # there is a worker
         start(2 * workers)
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -86,6 +89,10 @@ def _record(future: Future, job: dict) -> Record:
     else:
         reason = f"The grader failed: {type(error).__name__}: {error}"
     return lost(job, reason)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _begin(folder: str) -> None:
