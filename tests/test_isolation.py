@@ -294,6 +294,25 @@ def test_exceptions_keep_kind_text_and_line(student):
             calls.name("nothing")
 
 
+def test_subclasses_of_plain_values_arrive_plain(student):
+    code = """
+import collections, enum
+Pair = collections.namedtuple("Pair", "a b")
+class Number(float): pass
+class Colour(enum.IntEnum): RED = 1
+def odd(): return Pair(1, [Number(0.5)]), Colour.RED, collections.OrderedDict(a=1)
+"""
+    student.run("subclasses", code)
+    with student.calls() as calls:
+        assert calls.name("odd")() == ((1, [0.5]), 1, {"a": 1})
+
+
+def test_rows_of_an_iterator_cannot_be_changed(student):
+    student.run("rows", "def spoil(rows):\n    for row in rows: row += 1")
+    with student.calls() as calls, pytest.raises(ValueError, match="read-only"):
+        calls.name("spoil")(iter(np.ones((3, 2))))
+
+
 def test_functions_and_iterators_of_ours_can_be_used_there(student):
     with student.calls() as calls:
         apply = calls.name("apply")

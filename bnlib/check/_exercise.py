@@ -166,15 +166,22 @@ class Exercise:
         except NotImplementedError as error:
             raise CheckFailed(self._to_be_written(error)) from None
         except Exception as error:
+            if isinstance(error, ValueError) and "read-only" in str(error):
+                name = next(iter(inspect.signature(self.formula).parameters))
+                raise self._changes(name, case) from None
             return error
         names = inspect.signature(self.formula).parameters
         for name, after, before in zip(names, arguments, case.arguments, strict=False):
             if _changed(after, before):
-                raise self._failure(
-                    f"It changes its input {self.called.get(name, name)} in place "
-                    f"(on {case.what}). {self._advice(name)}"
-                )
+                raise self._changes(name, case)
         return self._unpack(result, case)
+
+    def _changes(self, name, case):
+        """Return what to raise where the learner's function changes an argument."""
+        return self._failure(
+            f"It changes its input {self.called.get(name, name)} in place "
+            f"(on {case.what}). {self._advice(name)}"
+        )
 
     def _advice(self, name):
         """Say how to leave an argument unchanged."""

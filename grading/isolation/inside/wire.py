@@ -67,22 +67,26 @@ class Encoder:
         if depth > MAX_DEPTH or self._values > MAX_VALUES:
             raise WireError("the value is nested too deeply or has too many parts")
         kind = type(value)
-        if value is None or kind in (bool, float):
+        if isinstance(value, np.generic) and value.dtype.kind in KINDS:
+            return ["g", value.dtype.str, self._append(value.tobytes())]
+        if value is None or kind is bool:
             return ["v", value]
-        if kind is int:
+        if isinstance(value, float):
+            return ["v", float(value)]
+        if isinstance(value, int):
             if value.bit_length() > 10_000:
                 raise WireError("the integer has too many digits")
-            return ["v", value]
-        if kind is str:
+            return ["v", int(value)]
+        if isinstance(value, str):
             if len(value) > MAX_TEXT // 8:
                 raise WireError("the string is too long")
             return ["v", value.encode("utf-8", "replace").decode()]
-        if kind is complex:
+        if isinstance(value, complex):
             return ["c", value.real, value.imag]
-        if kind in (list, tuple):
-            tag = "l" if kind is list else "t"
+        if isinstance(value, list | tuple):  # a namedtuple as well
+            tag = "l" if isinstance(value, list) else "t"
             return [tag, [self.encode(part, depth + 1) for part in value]]
-        if kind is dict:
+        if isinstance(value, dict):
             pairs = [
                 [self.encode(part, depth + 1) for part in pair]
                 for pair in value.items()
@@ -90,8 +94,6 @@ class Encoder:
             return ["d", pairs]
         if kind is np.ndarray and value.dtype.kind in KINDS:
             return self._array(value)
-        if isinstance(value, np.generic) and value.dtype.kind in KINDS:
-            return ["g", value.dtype.str, self._append(value.tobytes())]
         if kind is np.dtype and value.kind in KINDS:
             return ["y", value.str]
         if kind is type and issubclass(value, np.generic):
