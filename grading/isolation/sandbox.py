@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from grading import CourseError
+from grading.isolation.folder import PrivateFolder
 from grading.isolation.runtime import HostRuntime, Runtime, make_runtime
 
 JAIL = Path(__file__).with_name("jail.py")
@@ -231,22 +231,12 @@ def uid() -> int | None:
     return FIRST_UID + os.getpid() if os.getuid() == 0 else None
 
 
-def private_folder() -> tempfile.TemporaryDirectory:
-    """Make the temporary folder of one sandbox."""
-    folder = tempfile.TemporaryDirectory(
-        prefix="submission-", ignore_cleanup_errors=True
-    )
-    if (owner := uid()) is not None:
-        os.chown(folder.name, owner, owner)
-    return folder
-
-
 def _try(sandbox: Sandbox) -> str:
     """Start a Python inside; return the reason if that fails."""
-    with private_folder() as folder:
+    with PrivateFolder(uid()) as folder:
         runtime = make_runtime(("numpy",))
         command = [runtime.command[0], "-S", "-c", "print('inside')"]
-        words = sandbox.wrap(command, runtime, Limits(), Path(folder))
+        words = sandbox.wrap(command, runtime, Limits(), Path(folder.name))
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.stdout.strip() == "inside":
         return ""

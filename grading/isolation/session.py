@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from grading.isolation.folder import PrivateFolder
 from grading.isolation.inside.wire import (
     HEADER,
     WireError,
@@ -22,7 +23,7 @@ from grading.isolation.inside.wire import (
     unpack_lengths,
 )
 from grading.isolation.runtime import Runtime
-from grading.isolation.sandbox import Limits, Sandbox, private_folder, uid
+from grading.isolation.sandbox import Limits, Sandbox, uid
 
 START = 60.0  # seconds to start in, even where the machine is busy
 GLANCE = 0.05  # seconds between looks at memory while waiting
@@ -73,7 +74,7 @@ class Session:
         placeholders: list[str],
     ):
         self._limits = limits
-        self._folder = private_folder()
+        self._folder = PrivateFolder(uid())
         settings = {
             "rlimits": sandbox.rlimits(limits),
             "uid": uid() if sandbox.name != "none" else None,
@@ -143,6 +144,8 @@ class Session:
         self.close()
         if type(code) is int and -code in set(signal.Signals):
             how = f"it was ended by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                how += ", most likely because it took too much memory"
         elif type(code) is int:
             how = f"it ended itself, with exit status {code}"
         else:
@@ -163,7 +166,7 @@ class Session:
                 time.sleep(0.002)
         self._process.stdin.close()
         self._process.stdout.close()
-        self._folder.cleanup()
+        self._folder.remove()
 
     def memory(self) -> int:
         """Return the bytes in use by all processes inside, shared ones in parts."""
@@ -216,11 +219,11 @@ class Session:
                 "Your code was stopped: it took more than "
                 f"{self._limits.memory >> 20} MB of memory."
             )
-        if _size(self._folder.name) > self._limits.files:
+        if self._folder.exceeds(self._limits.files):
             self.close()
             raise Crashed(
                 "Your code was stopped: it wrote more than "
-                f"{self._limits.files >> 20} MB of files."
+                f"{self._limits.files >> 20} MB of files, or too many of them."
             )
 
 
@@ -267,14 +270,3 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _size(folder: str) -> int:
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
-            except OSError:
-                continue
-    return total
