@@ -4,7 +4,6 @@ Real courses, real sandboxes. One run grades the whole corpus, between honest st
 the tests then look at what it has found and at what has changed.
 """
 
-import html
 import json
 import os
 import re
@@ -12,6 +11,7 @@ import shutil
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from course_folder import REPO, make_course
 from hostile.corpus import everything, hand_in, right_notebook
 from hostile.world import World
@@ -26,10 +26,13 @@ from grading.table import read_grades
 
 CORPUS = everything()
 CONTROLS = ("ada", "hana", "jana")  # of the sample class
-SECONDS = 5  # for a cell; a machine may be busy
+SECONDS = 4  # for a cell; a machine may be busy
 SHOWN = re.compile(
     "markup_|scripts_in|markup_message|loops_in_a_cell|numpy_comp|numbers"
 )
+ACTIVE = "script style iframe object embed form meta link base svg".split()
+LINKS = "href src srcdoc action formaction data xlink:href".split()
+MARK = re.compile("hostile|alert", re.IGNORECASE)  # in the corpus's scripts
 
 
 class Outcome:
@@ -100,6 +103,16 @@ class Outcome:
         grades = read_grades(self.world.root)
         return {name: grades[name]["ps1"] for name in CONTROLS}
 
+    @staticmethod
+    def active(page):
+        """Yield what a page has a browser run or fetch."""
+        for tag in BeautifulSoup(page, "lxml").find_all():
+            if tag.name in ACTIVE:
+                yield tag
+            for name, value in tag.attrs.items():
+                if name.startswith("on") or name == "style" or name in LINKS:
+                    yield value
+
     def read_by(self, student):
         """Return all that a student reads, and nothing of what they wrote."""
         record = self.record(student)
@@ -156,11 +169,10 @@ def test_it_gets_what_it_must(outcome, handed):
 
 @pytest.mark.parametrize("handed", CORPUS, ids=lambda handed: handed.student)
 def test_no_page_or_terminal_is_disturbed(outcome, handed):
-    record = outcome.record(handed.student)
     said = outcome.read_by(handed.student)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said)
     assert said.isprintable() or said.encode()  # no half characters
-    assert len(record.to_json()) < 2_000_000
+    assert len(said) < 2_000_000
 
 
 # The others
@@ -222,26 +234,19 @@ def test_hidden_tests_stay_hidden(outcome):
         for cell in build(problem_set.source).cells
         for number in hidden_lines(cell.source)
     }
-    lines = {line for line in lines if "#" not in line} | {"HIDDEN TESTS"}
+    lines = {line for line in lines if "(" in line} | {"HIDDEN TESTS"}
     assert len(lines) > 9
     texts = [outcome.read_by(handed.student) for handed in CORPUS]
-    texts += map(html.unescape, map(_without_tags, outcome.pages.values()))
+    texts += [BeautifulSoup(page, "lxml").text for page in outcome.pages.values()]
     for text in texts:
         assert [line for line in lines if line in text] == []
-
-
-def _without_tags(page):
-    return re.sub("<[^>]*>", "", page)
 
 
 def test_feedback_runs_nothing_of_a_students(outcome):
     assert outcome.pages.keys() >= set(outcome.shown)
     for student, page in outcome.pages.items():
-        scripts = re.findall(r"<script\b.*?</script>", page, re.DOTALL | re.IGNORECASE)
-        scripts += re.findall(r"<[^>]*\son\w+\s*=[^>]*>", page)
-        scripts += re.findall(r"<[^>]*javascript:[^>]*>", page, re.IGNORECASE)
-        scripts += re.findall(r"<(?:iframe|object|embed|form|meta)\b[^>]*>", page)
-        assert [s for s in scripts if "hostile" in s or "alert" in s] == [], student
+        active = list(map(str, outcome.active(page)))
+        assert [text for text in active if MARK.search(text)] == [], student
 
 
 def test_the_instructors_terminal_shows_no_markup_of_theirs(outcome):

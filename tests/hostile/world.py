@@ -22,7 +22,8 @@ from pathlib import Path
 import psutil
 from course_folder import REPO
 
-from grading.isolation import runtime
+from grading.isolation.runtime import make_runtime
+from grading.job import PACKAGES
 from hostile.corpus import Places
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -41,7 +42,7 @@ class World:
         self.largest = 0  # bytes of memory of a process of the grader's
         self.calls: list[str] = []  # what arrived at the services
         self._before = psutil.Process().children(recursive=True)
-        self._services = Services(self.secret, self.calls)
+        self._services = Services(f"hostile-{uuid.uuid4().hex}", self.calls)
         for path in (self.home / ".ssh", self.scratch, self.canary.parent):
             path.mkdir(parents=True)
         (self.home / ".ssh" / "id_ed25519").write_text(self.secret)
@@ -76,7 +77,7 @@ class World:
             victim=str(self.victim.pid),
             port=str(self._services.port),
             socket=self._services.path,
-            abstract=self.secret,
+            abstract=self._services.name,
         )
 
     def run(self, *arguments: str, statuses=(0,)) -> str:
@@ -120,13 +121,14 @@ class World:
     def state(self) -> dict[str, tuple]:
         """Return what everything that must not change is like."""
         watched = [self.course / "nbgrader_config.py", self.course / "solutions"]
-        watched += [self.home, self.canary.parent, runtime.FOLDER]
+        packages = make_runtime(PACKAGES).folder
+        watched += [self.home, self.canary.parent, packages]
         watched += [self.root / name for name in ("source", "release", "secret")]
         watched += [self.root / "submitted" / "ada", self.root / "records/ps1/ada.json"]
         state = {}
         for top in watched:
             for path in [top, *top.rglob("*")]:
-                state[str(path)] = _like(path, contents=top != runtime.FOLDER)
+                state[str(path)] = _like(path, contents=top != packages)
         victim = psutil.Process(self.victim.pid)
         limits = [victim.rlimit(n) for n in (psutil.RLIMIT_NOFILE, psutil.RLIMIT_CPU)]
         state["victim"] = (
@@ -142,9 +144,9 @@ class World:
 
     def left(self) -> list[str]:
         """Return what is left over of a run that has ended."""
-        processes = psutil.Process().children(recursive=True)
         known = {*self._before, psutil.Process(self.victim.pid)}
-        left = [str(p) for p in processes if p not in known]
+        children = psutil.Process().children(recursive=True)
+        left = [str(p) for p in children if p not in known and not _reaped(p)]
         left += [str(path) for path in self.scratch.iterdir()]
         left += [str(path) for folder in SHARED for path in folder.glob("hostile*")]
         packages = [Path(p) for p in (*sys.path, REPO) if p]
@@ -167,6 +169,14 @@ class World:
         self.victim.wait()
 
 
+def _reaped(process: psutil.Process) -> bool:
+    """Whether a process has ended and only nobody had asked for its exit status."""
+    try:
+        return os.waitpid(process.pid, os.WNOHANG)[0] == process.pid
+    except ChildProcessError:
+        return not process.is_running()
+
+
 def _like(path: Path, contents: bool) -> tuple:
     """Return what a file is like, but for when it was read."""
     found = path.lstat()
@@ -182,12 +192,12 @@ class Services:
     """Sockets of every kind that listen, and note whatever arrives."""
 
     def __init__(self, name: str, calls: list[str]):
-        self._calls = calls
+        self.name, self._calls = name, calls
         tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
         tcp.bind(("127.0.0.1", 0))
         self.port = tcp.getsockname()[1]
         udp.bind(("127.0.0.1", self.port))
-        self.path = f"/tmp/{name[-12:]}.socket"  # such a path is short
+        self.path = f"/tmp/{name[8:20]}.socket"  # such a path is short
         unix, abstract = (socket.socket(socket.AF_UNIX) for _ in range(2))
         unix.bind(self.path)
         os.chmod(self.path, 0o777)
