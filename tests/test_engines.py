@@ -137,6 +137,31 @@ def _works(process) -> bool:
         return False
 
 
+ENDLESS = """
+from jobs import job, work
+from grading.engine import local
+
+if __name__ == "__main__":
+    jobs = [job("a"), job("endless", "hang"), job("endless too", "hang")]
+    for record in local.run(jobs, work, 2):
+        print(record.student, flush=True)
+"""
+
+
+@engines
+def test_no_worker_outlives_a_killed_grader(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    environment = {**os.environ, "PYTHONPATH": f"{REPO}:{REPO / 'tests'}"}
+    command = [sys.executable, script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as grader:
+        assert grader.stdout.readline() == b"a\n"
+        family = psutil.Process(grader.pid).children(recursive=True)
+        assert len(family) >= 4, "two workers, and what starts them"
+        grader.kill()
+    assert not psutil.wait_procs(family, timeout=20)[1]
+
+
 FLAT = """
 import resource, sys
 from jobs import job, work
