@@ -171,7 +171,7 @@ def test_it_gets_what_it_must(outcome, handed):
 def test_no_page_or_terminal_is_disturbed(outcome, handed):
     said = outcome.read_by(handed.student)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said)
-    assert said.isprintable() or said.encode()  # no half characters
+    said.encode()  # fails on half a character
     assert len(said) < 2_000_000
 
 
