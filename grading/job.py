@@ -158,7 +158,7 @@ def grade(job: dict) -> dict:
     except Interruption as error:  # not even a blank sandbox could be started
         record.reason = f"The sandbox could not be started: {error}"
     finally:
-        student.close()
+        student.finish()
     record.seconds = time.monotonic() - start
     return asdict(record)
 

@@ -67,7 +67,7 @@ class IsolatedExecute(NbGraderPreprocessor):
         try:
             execute(nb, student, course_secret(root))
         finally:
-            student.close()
+            student.finish()
         return nb, resources
 
 

@@ -8,6 +8,7 @@ folder, no environment, and no other process to signal. What a sandbox does not 
 limited by the kernel's resource limits and by `session`, which watches from outside.
 """
 
+import itertools
 import json
 import os
 import platform
@@ -26,7 +27,8 @@ from grading.isolation.folder import PrivateFolder
 from grading.isolation.runtime import HostRuntime, Runtime, make_runtime
 
 JAIL = Path(__file__).with_name("jail.py")
-FIRST_UID = 2_000_000_000  # nobody's, and one for each grading process
+FIRST_UID = 2_000_000_000  # nobody's, and 64 for each grading process
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Sandbox(ABC):
             "RLIMIT_NOFILE": 64,
             "RLIMIT_FSIZE": limits.files // 4,
             "RLIMIT_CORE": 0,
+            "RLIMIT_MSGQUEUE": 0,
         }
 
 
@@ -112,8 +115,8 @@ class Bubblewrap(Sandbox):
         words = ["bwrap", "--die-with-parent", "--new-session", "--clearenv"]
         words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-cgroup-try", "--hostname", "grading", "--cap-drop", "ALL"]
-        if os.getuid() == 0:
-            words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        if os.getuid() == 0:  # to become somebody else, and to end what that one left
+            words += _caps("SETUID", "SETGID", "KILL")
         else:
             words += ["--unshare-user", "--disable-userns"]
         words += ["--dev", "/dev", "--size", str(limits.files // 4), "--perms", "1777"]
@@ -226,14 +229,20 @@ def choose(name: str = "auto") -> Sandbox:
     )
 
 
-def uid() -> int | None:
-    """Return the user that student code becomes if the grader is root."""
-    return FIRST_UID + os.getpid() if os.getuid() == 0 else None
+def new_uid() -> int | None:
+    """Return a user for student code to become, if the grader is root."""
+    if os.getuid() != 0:
+        return None
+    return FIRST_UID + 64 * os.getpid() + next(_numbers) % 64
+
+
+def _caps(*names: str) -> list[str]:
+    return [word for name in names for word in ("--cap-add", f"CAP_{name}")]
 
 
 def _try(sandbox: Sandbox) -> str:
     """Start a Python inside; return the reason if that fails."""
-    with PrivateFolder(uid()) as folder:
+    with PrivateFolder(new_uid()) as folder:
         runtime = make_runtime(("numpy",))
         command = [runtime.command[0], "-S", "-c", "print('inside')"]
         words = sandbox.wrap(command, runtime, Limits(), Path(folder.name))

@@ -23,9 +23,10 @@ from grading.isolation.inside.wire import (
     unpack_lengths,
 )
 from grading.isolation.runtime import Runtime
-from grading.isolation.sandbox import Limits, Sandbox, uid
+from grading.isolation.sandbox import Limits, Sandbox, new_uid
 
 START = 60.0  # seconds to start in, even where the machine is busy
+FINISH = 5.0  # seconds to end and clean up in
 GLANCE = 0.05  # seconds between looks at memory while waiting
 LOOK = 0.5  # and while not
 
@@ -63,6 +64,8 @@ class Session:
         What to start and how.
     placeholders : list of str
         Packages whose import succeeds without being there.
+    reused : bool
+        Whether another student's cells may follow, if nothing is left of the first's.
     """
 
     def __init__(
@@ -72,12 +75,14 @@ class Session:
         limits: Limits,
         imports: list[str],
         placeholders: list[str],
+        reused: bool,
     ):
         self._limits = limits
-        self._folder = PrivateFolder(uid())
+        self._folder = PrivateFolder(None)
+        self._walled = sandbox.name != "none"
         settings = {
             "rlimits": sandbox.rlimits(limits),
-            "uid": uid() if sandbox.name != "none" else None,
+            "reused": reused,
             "output": limits.output,
             "imports": imports,
             "placeholders": placeholders,
@@ -88,25 +93,53 @@ class Session:
             sandbox.wrap(command, runtime, limits, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             cwd="/",
             env={"PATH": os.environ.get("PATH", os.defpath)},
         )
         self._in = self._process.stdin.fileno()
         self._out = self._process.stdout.fileno()
-        for fd in (self._in, self._out):
-            os.set_blocking(fd, False)
+        self._private = self._process.stderr.fileno()
         self._polls = {}
-        for fd, event in ((self._in, select.POLLOUT), (self._out, select.POLLIN)):
+        for fd, event in (
+            (self._in, select.POLLOUT),
+            (self._out, select.POLLIN),
+            (self._private, select.POLLIN),
+        ):
+            os.set_blocking(fd, False)
             self._polls[fd] = select.poll()
             self._polls[fd].register(fd, event)
+            self._polls[fd].register(self._private, select.POLLIN)
         self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
-        try:
-            self.receive(time.monotonic() + START)
-        except BaseException:
+        if not self._told(START):
             self.close()
-            raise
+            raise Crashed("Python did not start in the sandbox.")
+
+    def begin(self) -> None:
+        """Start a process for a student's cells."""
+        user = new_uid() if self._walled else None
+        if user is not None:
+            os.chown(self._folder.name, user, user)
+        deadline = time.monotonic() + START
+        self.send({"do": "begin", "uid": user}, deadline=deadline)
+        self.receive(deadline)
+
+    def finish(self) -> bool:
+        """End the student's process; return whether nothing is left of it."""
+        try:
+            self.send({"do": "finish"}, deadline=time.monotonic() + 1)
+            if not self._told(FINISH):
+                return False
+            # All that could write is gone: what is still to be read is all there is.
+            while os.read(self._out, 1 << 20):
+                pass
+            return False
+        except BlockingIOError:
+            self._buffer.clear()
+            return True
+        except (Interruption, OSError):
+            return False
 
     def send(self, message: dict, chunks: list[bytes] = (), *, deadline: float) -> None:
         """Send a message before the deadline (in `time.monotonic`'s seconds)."""
@@ -166,6 +199,7 @@ class Session:
                 time.sleep(0.002)
         self._process.stdin.close()
         self._process.stdout.close()
+        self._process.stderr.close()
         self._folder.remove()
 
     def memory(self) -> int:
@@ -177,6 +211,17 @@ class Session:
             return psutil.Process(self._process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+    def _told(self, seconds: float) -> bool:
+        """Whether the process that students' processes come from says that all is well.
+
+        It says so on a pipe that those do not have.
+        """
+        try:
+            self._wait(self._private, time.monotonic() + seconds)
+            return os.read(self._private, 1) == b"+"
+        except Interruption:
+            return False
 
     def _read(self, size: int, deadline: float) -> bytes:
         while len(self._buffer) < size:
@@ -198,19 +243,17 @@ class Session:
         if now > self._looked + LOOK:
             self._check_use()
         while now < deadline:
-            if self._polls[fd].poll(1000 * min(GLANCE, deadline - now)):
+            ready = self._polls[fd].poll(1000 * min(GLANCE, deadline - now))
+            if any(which == fd for which, _ in ready):
                 return
+            if ready:  # the student's process has ended
+                raise self.death(_number(os.read(self._private, 16)))
             self._check_use()
             now = time.monotonic()
         self.close()
         raise TimedOut
 
     def _check_use(self) -> None:
-        self._polls = {}
-        for fd, event in ((self._in, select.POLLOUT), (self._out, select.POLLIN)):
-            self._polls[fd] = select.poll()
-            self._polls[fd].register(fd, event)
-        self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
         processes = self._processes()
         if _most(processes) > self._limits.memory < _memory(processes):
@@ -263,6 +306,13 @@ def _anonymous_files(processes: list[psutil.Process]) -> int:
         except OSError:  # it has just ended
             continue
     return sum(sizes.values())
+
+
+def _number(text: bytes) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from grading.isolation.proxy import Calls, clean
+from grading.isolation.reuse import can_be_reused, keep, kept
 from grading.isolation.sandbox import Limits, Sandbox
 from grading.isolation.session import Interruption, Session, TimedOut
 
@@ -18,6 +19,9 @@ from grading.isolation.session import Interruption, Session, TimedOut
 ABSENT = ["IPython", "bnlib", "cupy", "ipywidgets", "jax", "matplotlib", "nbgrader"]
 ABSENT += ["pandas", "scipy", "seaborn", "sklearn", "tensorflow", "torch", "tqdm"]
 ABSENT += ["torchvision"]
+
+
+QUICK = {"numpy"}  # packages that are imported anew for each student
 
 
 @dataclass
@@ -63,6 +67,8 @@ class Student:
 
     def __post_init__(self):
         self._end = time.monotonic() + self.limits.total
+        self._key = self.sandbox.name, self.packages, self.limits
+        self._reused = bool(set(self.packages) - QUICK) and can_be_reused(self.sandbox)
 
     def run(self, name: str, source: str) -> Ran:
         """Run a cell.
@@ -105,21 +111,42 @@ class Student:
             self._session.close()
             self._session = None
 
+    def finish(self) -> None:
+        """End it, or keep it for the next student if that is worth while."""
+        if self._session and self._reused and self._session.finish():
+            keep(self._key, self._session)
+            self._session = None
+        self.close()
+
     def _awake(self) -> Session:
         """Return a session in which all cells so far have run."""
         if self._session is None:
             if time.monotonic() >= self._end:
                 raise TimedOut(self._too_long())
-            self._session = Session(
-                self.sandbox,
-                self.sandbox.runtime(self.packages),
-                self.limits,
-                [name for name in self.packages if name.isidentifier()],
-                [name for name in ABSENT if name not in self.packages],
-            )
+            self._session = self._begin()
             for name, source in self._cells:
                 self._run(self._session, name, source)
         return self._session
+
+    def _begin(self) -> Session:
+        """Return a session that has run nothing yet."""
+        if session := kept(self._key):
+            try:
+                session.begin()
+                return session
+            except Interruption:
+                session.close()
+        packages = (*self.packages, "sandlock") if self._reused else self.packages
+        session = Session(
+            self.sandbox,
+            self.sandbox.runtime(packages),
+            self.limits,
+            [name for name in packages if name.isidentifier()],
+            [name for name in ABSENT if name not in self.packages],
+            self._reused,
+        )
+        session.begin()
+        return session
 
     def _run(self, session: Session, name: str, source: str) -> Ran:
         deadline = self._deadline()
