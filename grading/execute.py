@@ -32,6 +32,7 @@ from grading.isolation.student import Ran, Student
 from grading.notebooks import MARKERS, grade_id, is_graded, is_hole
 from grading.records import Cell
 
+OUTPUT = 500_000  # characters of all cells' output that are kept
 MESSAGE = 6000  # characters of a message that are kept
 MAGIC = re.compile(r"^\s*(?:[^#'\"\n]*=\s*)?[%!?]|\?\s*$", re.MULTILINE)
 SECRET = "BNLIB_CHECK_SECRET"  # read by bnlib.check.hidden_seeds
@@ -91,6 +92,7 @@ class _Run:
         self.cells: list[Cell] = []
         self._student = student
         self._space = Space()
+        self._shown = 0  # characters of output
         self._failures: list[tuple[str, str, str]] = []  # cell, its text, what happened
 
     def by_hand(self, cell: NotebookNode) -> None:
@@ -106,6 +108,10 @@ class _Run:
             cell.outputs.append(_error(_kind(stopped), str(stopped)))
             self._failures.append((name, cell.source, str(stopped)))
             return
+        room = max(OUTPUT - self._shown, 0)
+        ran.lost += sum(len(text[room:]) for text in (ran.out, ran.err))
+        ran.out, ran.err = ran.out[:room], ran.err[:room]
+        self._shown += len(ran.out) + len(ran.err)
         cell.outputs += _outputs(ran)
         if ran.error:
             kind, text, line = ran.error

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 BOOK = "chapters/{page}.html#sec-{section}"
-HERE = str(Path(__file__).parent)
+OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("bnlib", "grading"))
 CODE = re.compile("`[^`]+`")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 SLIGHT = 1e-5  # an error that is small, relative to the largest entry
@@ -513,7 +513,10 @@ def _shape_hint(got, want):
 def _where(error):
     """Return the learner's own line that raised, if the source is known."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if HERE not in frame.filename and "site-packages" not in frame.filename:
+        if (
+            not frame.filename.startswith(OURS)
+            and "site-packages" not in frame.filename
+        ):
             source = linecache.getline(frame.filename, frame.lineno).strip()
             return f"\nin line {frame.lineno}: {source}" if source else ""
     return ""

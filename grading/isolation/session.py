@@ -4,8 +4,10 @@ All waiting has a deadline. Whatever goes wrong in there (silence, death, too mu
 memory, nonsense) ends the sandbox as a whole, at once, and raises an `Interruption`.
 """
 
+import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from grading.isolation.inside.wire import (
 from grading.isolation.runtime import Runtime
 from grading.isolation.sandbox import Limits, Sandbox, new_uid
 
+ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +(\d+) kB$", re.MULTILINE)
 START = 60.0  # seconds to start in, even where the machine is busy
 FINISH = 5.0  # seconds to end and clean up in
 GLANCE = 0.05  # seconds between looks at memory while waiting
@@ -271,14 +274,18 @@ class Session:
 
 
 def _memory(processes: list[psutil.Process]) -> int:
-    """Return the bytes that these processes use, shared ones in parts."""
+    """Return the bytes that these processes use, shared ones in parts.
+
+    Without those of files, which they may share with all the machine.
+    """
     total = 0
     for process in processes:
         try:
-            full = process.memory_full_info()
-            total += getattr(full, "pss", full.uss)  # pss is Linux's
-        except psutil.Error:
-            continue
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            total += 1024 * sum(map(int, ANONYMOUS.findall(text)))
+        except OSError:  # it has just ended, or this is not Linux
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().uss
     return total + _anonymous_files(processes)
 
 
