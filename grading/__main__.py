@@ -68,9 +68,11 @@ def sample(sets: Sets = None) -> None:
 @app.command()
 def table() -> None:
     """Print the grades."""
+    course = _open_course()
     from grading.table import read_grades
 
-    grades = read_grades(Path("_build/nbgrader"))
+    url = course.app.coursedir.db_url
+    grades = read_grades(course.root, "" if url.startswith("sqlite") else url)
     names = sorted({n for sets in grades.values() for n in sets}, key=_numerically)
     view = Table("Student", title="Grades", title_justify="left")
     for name in names:

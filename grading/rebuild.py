@@ -8,6 +8,7 @@ accident, reaches nbgrader.
 
 import copy
 import json
+import re
 from dataclasses import dataclass
 
 import nbformat
@@ -15,6 +16,7 @@ from nbformat import NotebookNode
 
 from grading.notebooks import grade_id, is_graded, is_hole
 
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 MAX_CELLS = 1000
 MAX_TEXT = 200_000  # characters of one cell
 
@@ -136,7 +138,10 @@ def rebuild(
         if not _is_theirs(cell):
             continue
         if at in theirs:
-            cell.source = "\n\n".join(theirs[at])
+            text = "\n\n".join(theirs[at])
+            if cell.cell_type == "markdown" and text != cell.source:
+                text = TAG.sub("&lt;", text)  # nobody's browser is to run it
+            cell.source = text
             copies += len(theirs[at]) > 1
         elif is_hole(cell):
             missing.append(grade_id(cell))

@@ -8,7 +8,6 @@ that a run that was stopped goes on where it was. Reports and exports read them.
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -120,15 +119,15 @@ def write_record(root: Path, record: Record) -> None:
     """Write a record as a whole or not at all."""
     path = record_path(root, record.assignment, record.student)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    new = path.with_suffix(".new")  # one process writes
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with open(new, "w", encoding="utf-8", errors="replace") as file:
             file.write(record.to_json())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(new, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 

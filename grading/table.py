@@ -25,17 +25,19 @@ class Grade:
         return sum(self.cells.values())
 
 
-def read_grades(root: Path) -> dict[str, dict[str, Grade]]:
+def read_grades(root: Path, db_url: str = "") -> dict[str, dict[str, Grade]]:
     """Read the grades in the course at `root`: ``grades[student][set_name]``.
+
+    The gradebook is that at `db_url`; by default the course's SQLite file.
 
     A grade's status is ``""``, ``"timed out"``, ``"needs manual grading"`` or
     ``"not graded"`` (nbgrader failed on the submission or did not see it yet).
     """
     gradebook = root / "gradebook.db"
-    if not gradebook.exists():
+    if not db_url and not gradebook.exists():
         raise CourseError("no grades yet; run: python -m grading sample")
     grades: dict[str, dict[str, Grade]] = {}
-    with Gradebook(f"sqlite:///{gradebook}") as book:
+    with Gradebook(db_url or f"sqlite:///{gradebook}") as book:
         for assignment in book.assignments:
             for submission in assignment.submissions:
                 student = submission.student.id

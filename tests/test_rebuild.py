@@ -128,6 +128,21 @@ def test_an_added_cell_is_never_graded(release, submission):
     assert "nbgrader" not in notebook.cells[-1].metadata
 
 
+def test_html_of_a_students_is_text(release, submission):
+    cell(submission, "why").source = "a < b, <b>\n\n<script>alert(1)</script>"
+    notebook, _ = rebuilt(release, submission)
+    assert cell(notebook, "why").source == (
+        "a < b, &lt;b>\n\n&lt;script>alert(1)&lt;/script>"
+    )
+
+
+def test_html_of_ours_stays(release):
+    ours = copy.deepcopy(release)
+    cell(ours, "why").source = "<details>hint</details>"
+    notebook, _ = rebuilt(ours, ours)
+    assert cell(notebook, "why").source == "<details>hint</details>"
+
+
 def test_a_lone_surrogate_does_no_harm(release, submission):
     cell(submission, "double").source = "x = '\ud800'"
     notebook, _ = rebuilt(release, submission)
