@@ -55,6 +55,8 @@ def sample(sets: Sets = None) -> None:
     status = 0
     for problem_set in chosen:
         students = [s.student for s in submissions if s.set_name == problem_set.name]
+        if not students:
+            continue
         run = engines.choose("local", None, None)
         options = {"again": False, "sandbox": sandbox, "run": run, "patience": 60}
         options |= {"wanted": students, "console": console}

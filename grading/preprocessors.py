@@ -45,7 +45,7 @@ class IsolatedExecute(NbGraderPreprocessor):
         config=True
     )
     timeout = Float(20.0, help="seconds for a cell").tag(config=True)
-    total = Float(300.0, help="seconds for a notebook").tag(config=True)
+    total = Float(120.0, help="seconds for a notebook").tag(config=True)
     memory = Integer(1 << 30, help="bytes for all processes of a notebook").tag(
         config=True
     )

@@ -21,6 +21,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 DENIED = (
     "chmod fchmod fchmodat chown fchown lchown fchownat utime utimes utimensat "
     "futimesat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr "
+    "fchmodat2 setxattrat removexattrat file_setattr "
     "setrlimit prlimit64 setpriority ioprio_set sched_setaffinity sched_setattr "
     "sched_setparam sched_setscheduler"
 ).split()

@@ -52,7 +52,7 @@ class Limits:
     """
 
     cell: float = 20.0
-    total: float = 300.0
+    total: float = 120.0
     memory: int = 1 << 30
     processes: int = 32
     files: int = 64 << 20
