@@ -22,8 +22,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BATCH_BYTES = 1 << 18  # of what an iterator of ours gives at a time
 BATCH_VALUES = 64
 MAX_RECEIVED = 64 << 20  # bytes that one test cell takes in
-SAMPLE = 1 << 20  # bytes of these between two looks at the memory in use
-SETTLING = 4 << 20  # bytes that a process may need to get going
+SAMPLE = 1 << 19  # bytes of these between two looks at the memory in use
+SETTLING = 2 << 20  # bytes that a process may need to get going
 
 
 class Object:

@@ -192,11 +192,14 @@ class Session:
         """End every process in the sandbox."""
         if self._process.poll() is None:
             inside = self._processes()
-            self._process.terminate()  # and with it all that is inside
+            # With the first process inside all others go, and then what started it.
+            for process in inside[:1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             try:
-                self._process.wait(10)
+                self._process.wait(5)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                self._process.terminate()
                 self._process.wait()
             while any(map(_is_alive, inside)):
                 time.sleep(0.002)
@@ -210,10 +213,16 @@ class Session:
         return _memory(self._processes())
 
     def _processes(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+        """Return all processes that the first one has started, nearest first."""
+        found, at = [self._process.pid], 0
+        while at < len(found):
+            found += _children(found[at])
+            at += 1
+        processes = []
+        for pid in found[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes.append(psutil.Process(pid))
+        return processes
 
     def _told(self, seconds: float) -> bool:
         """Whether the process that students' processes come from says that all is well.
@@ -320,6 +329,19 @@ def _number(text: bytes) -> int | None:
         return int(text)
     except ValueError:
         return None
+
+
+def _children(pid: int) -> list[int]:
+    """Return a process's children; quicker than to look at all processes there are."""
+    tasks = f"/proc/{pid}/task"
+    try:
+        paths = [f"{tasks}/{thread}/children" for thread in os.listdir(tasks)]
+        texts = [Path(path).read_text() for path in paths]
+        return [int(child) for text in texts for child in text.split()]
+    except OSError:  # it has just ended, or this kernel or system has no such file
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(pid).children()]
+        return []
 
 
 def _is_alive(process: psutil.Process) -> bool:
