@@ -62,6 +62,7 @@ class Case:
     options: dict = field(default_factory=dict)
     tolerance: float = 1e-9
     hint: str = ""
+    truth: list = field(default_factory=list, init=False, repr=False)  # once computed
 
 
 @dataclass(frozen=True)
@@ -371,6 +372,13 @@ class Exercise:
         )
 
     def _formula(self, case, knobs):
+        if not knobs:  # asked for again and again
+            if not case.truth:
+                case.truth.append(self._compute(case, {}))
+            return case.truth[0]
+        return self._compute(case, knobs)
+
+    def _compute(self, case, knobs):
         arguments = copy.deepcopy(case.arguments)
         with np.errstate(all="ignore"):
             try:

@@ -31,7 +31,7 @@ class Rows:
         return row
 
 
-LONG = 2000  # rows; from here on memory is measured
+LONG = 1000  # rows; from here on memory is measured
 
 
 def _run_welford(learner, rows):
@@ -135,7 +135,7 @@ def _welford_cases(rng):
         (200, 3, np.float32, 1e4, 1.0, 2e-2, CANCELLATION),
         (60, 5, np.float64, 1e8, 1.0, SINGLE, CANCELLATION),
         (300, 2, np.float16, 300.0, 20.0, 1e-4, HALF),
-        (LONG, 256, np.float64, 0.0, 1.0, SINGLE, ""),
+        (LONG, 512, np.float64, 0.0, 1.0, SINGLE, ""),
     ):
         rows = draw_batch(rng, (n, d), dtype=dtype, mean=mean, std=std)[0]
         what = f"{n} rows of {d} values, {np.dtype(dtype).name}, mean about {mean:g}"
