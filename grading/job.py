@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook
 
 from grading import CourseError
 from grading.execute import execute
@@ -52,6 +51,8 @@ def load_release(root: Path, db_url: str, assignment: str, notebook: str) -> str
     if not path.exists():
         raise CourseError(f"{path}: not released yet")
     released = nbformat.read(path, as_version=4)
+    from nbgrader.api import Gradebook  # slow, and those who grade do not need it
+
     with Gradebook(db_url) as gradebook:
         cells = gradebook.find_notebook(notebook, assignment).source_cells
         known = {cell.name: cell for cell in cells}

@@ -321,6 +321,9 @@ def test_functions_and_iterators_of_ours_can_be_used_there(student):
             apply(lambda x: 1 / 0, 1)
         given = iter(np.ones((1000, 2)))
         np.testing.assert_array_equal(calls.name("total")(given), [1000, 1000])
+        assert calls.name("total")(iter(range(1000))) == 499500
+        assert calls.name("total")(iter([1, 2.5, np.float32(0.5), np.array(1)])) == 5
+        assert calls.name("total")(iter([])) == 0
 
 
 def test_every_test_has_its_own_copy(student):

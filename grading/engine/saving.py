@@ -1,7 +1,7 @@
 """Write what was found out: the record, then nbgrader's gradebook and files.
 
-Only the supervisor writes. Points are counted by nbgrader's own preprocessors from the
-executed notebook, so that its formgrader, feedback and export work as ever. What a
+Only the supervisor writes. nbgrader's own functions count the points of the executed
+notebook, so that its formgrader, feedback and export work as ever. What a
 person has graded or commented stays.
 
 But: only the notebook and its time stamp go to ``autograded/``, not what a student
@@ -17,11 +17,17 @@ from datetime import datetime
 from pathlib import Path
 
 import nbformat
-from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
-from nbgrader.utils import parse_utc
+from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import (
+    compute_checksum,
+    determine_grade,
+    is_grade,
+    is_solution,
+    parse_utc,
+)
 
 from grading.course import Course
-from grading.notebooks import ProblemSet
+from grading.notebooks import ProblemSet, grade_id
 from grading.records import GRADED, Record, write_record
 
 TIMESTAMP = re.compile(r"[0-9A-Za-z:.+ -]+")
@@ -55,7 +61,7 @@ class Saver:
             gradebook.update_or_create_submission(self.name, student, **options)
         folder = self.course.step("autograded", self.name, student)
         if record.status == GRADED:
-            self._count(record)
+            self._count(record, late=stamp is not None)
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder / f"{self.notebook}.ipynb", record.executed)
             if stamp is None:
@@ -83,19 +89,37 @@ class Saver:
             read_timestamp(folder) == read_timestamp(submitted)
         )
 
-    def _count(self, record: Record) -> None:
-        """Let nbgrader count the points, and what being late costs."""
+    def _count(self, record: Record, late: bool) -> None:
+        """Write the points that nbgrader counts, and what being late costs.
+
+        As nbgrader's SaveAutoGrades does, but in one transaction.
+        """
         notebook = nbformat.reads(record.executed, as_version=4)
-        resources = {
-            "nbgrader": {
-                "student": record.student,
-                "assignment": self.name,
-                "notebook": self.notebook,
-                "db_url": self.course.app.coursedir.db_url,
-            }
-        }
-        for preprocessor in (SaveAutoGrades, AssignLatePenalties):
-            preprocessor(parent=self.course.app).preprocess(notebook, resources)
+        with self.course.gradebook() as gradebook:
+            found = gradebook.find_submission_notebook(
+                self.notebook, self.name, record.student
+            )
+            found.late_submission_penalty = None
+            grades = {grade.name: grade for grade in found.grades}
+            comments = {comment.name: comment for comment in found.comments}
+            for cell in notebook.cells:
+                if is_grade(cell):
+                    grade = grades[grade_id(cell)]
+                    grade.auto_score, _ = determine_grade(cell, self.course.app.log)
+                    by_hand = grade.auto_score is None or grade.manual_score is not None
+                    grade.needs_manual_grade = by_hand
+                if is_solution(cell):
+                    empty = cell.metadata.nbgrader.get("checksum")
+                    unanswered = empty == compute_checksum(cell)
+                    comment = "No response." if unanswered else None
+                    comments[grade_id(cell)].auto_comment = comment
+            gradebook.db.commit()
+        if late:
+            known = {"student": record.student, "assignment": self.name}
+            known |= {"notebook": self.notebook}
+            known |= {"db_url": self.course.app.coursedir.db_url}
+            penalties = AssignLatePenalties(parent=self.course.app)
+            penalties.preprocess(notebook, {"nbgrader": known})
 
     def _clear(self, student: str) -> None:
         """Take back what an earlier submission earned."""

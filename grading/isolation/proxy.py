@@ -165,7 +165,11 @@ class Calls:
             if self._served >= SAMPLE or not values:
                 self._samples.append(self._session.memory())
                 self._served = 0
-        return values, bool(values)
+        # Arrays of one kind travel as one: thousands would take their time.
+        kinds = {(getattr(v, "dtype", None), np.shape(v)) for v in values}
+        if len(kinds) == 1 and isinstance(values[0], np.ndarray):
+            values = np.stack(values)
+        return values, len(values) > 0
 
     def _handle(self, encoder: Encoder, value):
         if isinstance(value, Object):

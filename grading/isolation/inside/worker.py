@@ -128,10 +128,9 @@ class RemoteIterator(Remote):
     def __next__(self):
         if not self._ready and self._more:
             values, self._more = self._calls.ask("next", self._number, (), {})
-            for value in values:
-                if isinstance(value, np.ndarray):
-                    value.flags.writeable = False  # a change would go unnoticed
-            self._ready = values[::-1]
+            if isinstance(values, np.ndarray):
+                values.flags.writeable = False  # a change would go unnoticed
+            self._ready = list(values)[::-1]
         if not self._ready:
             raise StopIteration
         return self._ready.pop()
