@@ -27,7 +27,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from grading.isolation.proxy import clean
-from grading.isolation.session import Interruption
+from grading.isolation.session import Interruption, NotStarted
 from grading.isolation.student import Ran, Student
 from grading.notebooks import MARKERS, grade_id, is_graded, is_hole
 from grading.records import Cell
@@ -140,6 +140,8 @@ class _Run:
             result.outcome = "passed" if result.points == most else "partly"
             if shown is not None:
                 cell.outputs.append(_value(shown))
+        except NotStarted:
+            raise
         except Interruption as stopped:
             result.outcome, result.message = stopped.outcome, str(stopped)
             cell.outputs.append(_error(_kind(stopped), result.message))

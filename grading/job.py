@@ -20,7 +20,7 @@ import nbformat
 from grading import CourseError
 from grading.execute import execute
 from grading.isolation.sandbox import Limits, choose
-from grading.isolation.session import Interruption
+from grading.isolation.session import NotStarted
 from grading.isolation.student import Student
 from grading.notebooks import grade_id
 from grading.rebuild import Unreadable, read_cells, rebuild
@@ -152,12 +152,15 @@ def grade(job: dict) -> dict:
     packages = tuple(notebook.metadata.get("packages", PACKAGES))
     student = Student(sandbox, packages, Limits(**job["limits"]))
     record.sandbox = sandbox.label
+    if sandbox.name == "none":
+        record.remarks.append("graded without a sandbox: not safe from the student")
     try:
         record.cells = execute(notebook, student, job["secret"])
         record.executed = nbformat.writes(notebook)
         record.status = GRADED
-    except Interruption as error:  # not even a blank sandbox could be started
-        record.reason = f"The sandbox could not be started: {error}"
+    except NotStarted as error:
+        record.digest = ""  # the next run tries again
+        record.reason = f"The sandbox could not be started: {error}."
     finally:
         student.finish()
     record.seconds = time.monotonic() - start

@@ -58,6 +58,10 @@ class Crashed(Interruption):
     """It died, took too much memory, or sent what is not a message."""
 
 
+class NotStarted(Exception):
+    """The sandbox did not start, before any student's code ran in it."""
+
+
 class Session:
     """A process in a sandbox.
 
@@ -117,7 +121,7 @@ class Session:
         self._looked = time.monotonic()
         if not self._told(START):
             self.close()
-            raise Crashed("Python did not start in the sandbox.")
+            raise NotStarted("Python did not start in it")
 
     def begin(self) -> None:
         """Start a process for a student's cells."""
@@ -125,8 +129,12 @@ class Session:
         if user is not None:
             os.chown(self._folder.name, user, user)
         deadline = time.monotonic() + START
-        self.send({"do": "begin", "uid": user}, deadline=deadline)
-        self.receive(deadline)
+        try:
+            self.send({"do": "begin", "uid": user}, deadline=deadline)
+            self.receive(deadline)
+        except Interruption as error:
+            self.close()
+            raise NotStarted(str(error) or "Python did not answer") from None
 
     def finish(self) -> bool:
         """End the student's process; return whether nothing is left of it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from grading.isolation.proxy import Calls, clean
 from grading.isolation.reuse import can_be_reused, keep, kept
 from grading.isolation.sandbox import Limits, Sandbox
-from grading.isolation.session import Interruption, Session, TimedOut
+from grading.isolation.session import Interruption, NotStarted, Session, TimedOut
 
 # Packages that right code may import without using them.
 ABSENT = ["IPython", "bnlib", "cupy", "ipywidgets", "jax", "matplotlib", "nbgrader"]
@@ -134,8 +134,8 @@ class Student:
             try:
                 session.begin()
                 return session
-            except Interruption:
-                session.close()
+            except NotStarted:  # it went while it waited
+                pass
         packages = (*self.packages, "sandlock") if self._reused else self.packages
         session = Session(
             self.sandbox,
