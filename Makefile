@@ -13,7 +13,7 @@ CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants grader-report bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile grader-report bench-grader lint format \
   serve lab clean
 
 help: ## List the commands
@@ -36,6 +36,9 @@ test: book $(STAMPS)/exercises ## Run all tests
 
 mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
 	@$(BIN)/python -m pytest -m mutants -n 2
+
+hostile: $(STAMPS)/install ## Attack the grader, in both sandboxes (10 minutes)
+	@$(BIN)/python -m pytest -m hostile -n 2 --dist loadgroup
 
 grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
 	@$(BIN)/python tests/grader_report.py

@@ -20,7 +20,7 @@ from grading import CourseError
 from grading.isolation.sandbox import choose
 
 WRONG = [version for version in ps1.WRONG if version.exercise == "running"][:4]
-RIGHT = [version for version in ps1.RIGHT if version.exercise == "running"]
+RIGHT = [version for version in ps1.RIGHT if version.exercise == "running"][:4]
 MANY = RIGHT * 8  # more than 30
 LISTED = next(version for version in WRONG if version.listed)
 
