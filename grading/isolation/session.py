@@ -29,6 +29,7 @@ from grading.isolation.sandbox import Limits, Sandbox, new_uid
 
 ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +(\d+) kB$", re.MULTILINE)
 START = 60.0  # seconds to start in, even where the machine is busy
+END = 5.0  # seconds for a process that was told to end
 FINISH = 5.0  # seconds to end and clean up in
 GLANCE = 0.05  # seconds between looks at memory while waiting
 LOOK = 0.5  # and while not
@@ -119,9 +120,10 @@ class Session:
             self._polls[fd].register(self._private, select.POLLIN)
         self._buffer = bytearray()  # what has come and was not asked for yet
         self._looked = time.monotonic()
+        self._said = b""  # on the private pipe
         if not self._told(START):
             self.close()
-            raise NotStarted("Python did not start in it")
+            raise NotStarted(self._said.decode(errors="replace") or "it was silent")
 
     def begin(self) -> None:
         """Start a process for a student's cells."""
@@ -204,12 +206,15 @@ class Session:
             for process in inside[:1]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.terminate()
-                self._process.wait()
-            while any(map(_is_alive, inside)):
+            for end in (self._process.terminate, self._process.kill, None):
+                try:
+                    self._process.wait(END)
+                    break
+                except subprocess.TimeoutExpired:
+                    if end:
+                        end()
+            limit = time.monotonic() + END
+            while any(map(_is_alive, inside)) and time.monotonic() < limit:
                 time.sleep(0.002)
         self._process.stdin.close()
         self._process.stdout.close()
@@ -239,7 +244,8 @@ class Session:
         """
         try:
             self._wait(self._private, time.monotonic() + seconds)
-            return os.read(self._private, 1) == b"+"
+            self._said = os.read(self._private, 500)
+            return self._said == b"+"
         except Interruption:
             return False
 
@@ -267,7 +273,7 @@ class Session:
             if any(which == fd for which, _ in ready):
                 return
             if ready:  # the student's process has ended
-                raise self.death(_number(os.read(self._private, 16)))
+                raise self.death(_number(os.read(self._private, 500)))
             self._check_use()
             now = time.monotonic()
         self.close()

@@ -20,7 +20,6 @@ ABSENT = ["IPython", "bnlib", "cupy", "ipywidgets", "jax", "matplotlib", "nbgrad
 ABSENT += ["pandas", "scipy", "seaborn", "sklearn", "tensorflow", "torch", "tqdm"]
 ABSENT += ["torchvision"]
 
-
 QUICK = {"numpy"}  # packages that are imported anew for each student
 
 
