@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Sets = Annotated[list[str] | None, typer.Argument(help="Such as ps1; default: all.")]
+Students = Annotated[
+    list[str] | None, typer.Option(help="Only this student; can be repeated.")
+]
 Engine = Literal["local", "dask"]
 Sandbox = Literal["auto", "bubblewrap", "sandlock"]
 console = Console()
@@ -93,9 +96,7 @@ def table() -> None:
 @app.command()
 def grade(
     name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
-    student: Annotated[
-        list[str] | None, typer.Option(help="Only this student; can be repeated.")
-    ] = None,
+    student: Students = None,
     again: Annotated[
         bool, typer.Option("--again", help="Grade also what has not changed.")
     ] = False,
@@ -143,9 +144,7 @@ def grade(
 @app.command()
 def feedback(
     name: Annotated[str, typer.Argument(metavar="SET", help="Such as ps1.")],
-    student: Annotated[
-        list[str] | None, typer.Option(help="Only this student; can be repeated.")
-    ] = None,
+    student: Students = None,
 ) -> None:
     """Write the students' feedback pages that are out of date."""
     course = _open_course()

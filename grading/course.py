@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps.baseapp import NbGrader
-from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.converters import GenerateAssignment, GenerateFeedback
 from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.utils import temp_attrs
 from traitlets.config import Config
@@ -149,11 +149,6 @@ class Course:
             nbformat.write(notebook, folder / name)
             with self.gradebook() as gradebook:
                 gradebook.update_or_create_student(submission.student, last_name=SAMPLE)
-
-    def grade(self, problem_set: ProblemSet, student: str) -> None:
-        """Grade a submission and write its feedback."""
-        self._run(Autograde, problem_set, student)
-        self.write_feedback(problem_set, student)
 
     def write_feedback(self, problem_set: ProblemSet, student: str) -> None:
         """Write the page that shows a student the grades."""

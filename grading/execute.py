@@ -26,11 +26,11 @@ from collections.abc import Callable
 import nbformat
 from nbformat import NotebookNode
 
-from grading.isolation.proxy import clean
 from grading.isolation.session import Interruption, NotStarted
 from grading.isolation.student import Ran, Student
 from grading.notebooks import MARKERS, grade_id, is_graded, is_hole
 from grading.records import Cell
+from grading.text import clean
 
 OUTPUT = 500_000  # characters of all cells' output that are kept
 MESSAGE = 6000  # characters of a message that are kept

@@ -18,9 +18,9 @@ from grading import CourseError
 from grading.course import Course
 from grading.notebooks import ProblemSet
 from grading.records import NOT_GRADED
-from grading.report.messages import clean, sentence
-from grading.report.page import points
+from grading.report.messages import sentence
 from grading.report.results import Result, absent, max_points, read_results
+from grading.text import clean, points
 
 # A cell that begins like this is a formula to a spreadsheet; so is what follows a
 # semicolon where that separates columns. The wide forms count as the narrow ones. See

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -15,10 +16,11 @@ from nbgrader.utils import parse_utc
 
 from grading import CourseError
 from grading.collect import take, uploads
-from grading.collect.names import find_owner
+from grading.collect.names import STUDENT, find_owner
 from grading.collect.students import enter_students
 from grading.collect.take import collect
 from grading.collect.uploads import Rejected, Upload
+from grading.engine.students import STUDENT_ID
 from grading.notebooks import ProblemSet
 
 TINY_SET = ProblemSet("ps1", "ps1_tiny", TINY / "solutions" / "ps1_tiny.md")
@@ -422,3 +424,8 @@ def test_a_list_of_students_in_another_encoding(tmp_path):
     Path(tmp_path / "s.csv").write_bytes("id,last_name\nada,Löve\n".encode("latin-1"))
     with pytest.raises(CourseError, match="not a CSV file in UTF-8"):
         enter_students(None, tmp_path / "s.csv", silent=True)
+
+
+@pytest.mark.parametrize("student", ["x" * 64, "a@", "a-", "a_", "a.", "7", "a.b@c.de"])
+def test_whom_it_takes_can_be_graded(student):
+    assert re.fullmatch(STUDENT, student) and STUDENT_ID.fullmatch(student)

@@ -8,13 +8,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import nbformat
 import psutil
 import pytest
-from course_folder import REPO, run
+from course_folder import run
 from tiny_class import (
     PARTLY,
     POINTS,
@@ -25,6 +24,7 @@ from tiny_class import (
     record,
     root,
     scores,
+    start,
     submit,
     submitted,
 )
@@ -273,13 +273,13 @@ def test_nobody_to_grade(tmp_path, folders, wanted, message):
         find_submitted(tmp_path, "ps1", wanted)
 
 
-@pytest.mark.parametrize("name", ["ada", "a.b@c-d", "Müller, Anna", "o'neil", "x" * 60])
+@pytest.mark.parametrize("name", ["ada", "a.b@c-d", "Müller, Anna", "o'neil", "x" * 64])
 def test_a_students_folder(tmp_path, name):
     (tmp_path / "submitted" / name / "ps1").mkdir(parents=True)
     assert find_submitted(tmp_path, "ps1", []) == ([name], [])
 
 
-@pytest.mark.parametrize("name", ["x" * 61, "a ", "[a]", "a\nb", "-a", "a\x1b[2J"])
+@pytest.mark.parametrize("name", ["x" * 65, "a ", "[a]", "a\nb", "-a", "a\x1b[2J"])
 def test_no_students_folder(tmp_path, name):
     (tmp_path / "submitted" / name / "ps1").mkdir(parents=True)
     assert find_submitted(tmp_path, "ps1", []) == ([], [name])
@@ -299,16 +299,7 @@ def test_a_dask_cluster_gives_the_same_grades(course):
 def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(course):
     for number in range(30):
         submit(course, f"more{number:02}", RIGHT)
-    command = [sys.executable, "-m", "grading", "grade", "ps1", "--workers", "2"]
-    running = subprocess.Popen(
-        command,
-        cwd=course,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    running = start(course, "--workers", "2", stderr=subprocess.PIPE)
     while len(list(root(course).glob("records/ps1/more*.json"))) < 3:
         assert running.poll() is None
         time.sleep(0.01)

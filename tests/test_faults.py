@@ -5,7 +5,6 @@ of an undisturbed run.
 """
 
 import contextlib
-import os
 import random
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from course_folder import REPO, run
+from course_folder import run
 from tiny_class import (
     PARTLY,
     RIGHT,
@@ -25,6 +24,7 @@ from tiny_class import (
     record,
     root,
     scores,
+    start,
 )
 
 from grading.records import read_records
@@ -65,19 +65,6 @@ def undisturbed(handed_in, tmp_path_factory):
 @pytest.fixture
 def course(handed_in, tmp_path):
     return shutil.copytree(handed_in, tmp_path / "course")
-
-
-def start(course, *arguments):
-    """Start to grade; the process group is its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "grading", "grade", "ps1", *arguments],
-        cwd=course,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def wait_for_records(course, running, count):

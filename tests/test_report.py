@@ -10,10 +10,11 @@ from graded_class import make_class, open_gradebook
 
 from grading import CourseError
 from grading.records import GRADED, Cell, Record, write_record
-from grading.report.messages import clean, kind, sentence
+from grading.report.messages import kind, sentence
 from grading.report.page import write_page
-from grading.report.results import read_results
+from grading.report.results import Result, read_results
 from grading.report.statistics import summarise
+from grading.text import clean
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +260,19 @@ def test_an_unknown_set(root):
     done = run(root.parents[1], "grading", "report", "ps9", succeed=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["Error: no problem set 'ps9' (there are: ps1)"]
+
+
+def test_a_hole_is_no_misconception():
+    said = [
+        "✗ f: still to be written.",
+        "✗ f calls g, which is still to be written.",
+        "✗ f\n  It is g.",
+    ]
+    results = []
+    for k, text in enumerate(said):
+        cells = [Cell("f", 0, 1, "failed", text)]
+        record = Record(f"s{k}", "ps1", "tiny", "", GRADED, cells=cells)
+        results.append(Result(record, points={"f": 0}))
+    [exercise] = summarise("ps1", results).exercises
+    assert [found.text for found in exercise.misconceptions] == ["It is g."]
+    assert exercise.outcomes["failed"] == 3

@@ -41,6 +41,19 @@ def grade(course: Path, *arguments: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def start(course: Path, *arguments: str, stderr=subprocess.STDOUT) -> subprocess.Popen:
+    """Start to grade; the process group is its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "grading", "grade", "ps1", *arguments],
+        cwd=course,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def root(course: Path) -> Path:
     return course / "_build" / "nbgrader"
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from grading.collect.students import enter_owner, enter_students
 from grading.collect.take import collect
 from grading.course import Course
-from grading.report.messages import clean
+from grading.text import clean
 
 
 def run(

@@ -9,7 +9,7 @@ from rich.progress import track
 
 from grading import CourseError
 from grading.collect.names import STUDENT, Owner
-from grading.report.messages import clean
+from grading.text import clean
 
 COLUMNS = ("id", "first_name", "last_name", "email")
 

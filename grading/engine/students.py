@@ -5,8 +5,9 @@ from pathlib import Path
 
 from grading import CourseError
 
-# A student's id names files, database rows and patterns, so it has no wildcard.
-STUDENT = re.compile(r"\w([\w.@,'() -]{0,58}[\w.)'-])?")
+# A student's id names files, database rows and patterns, so it has no wildcard. All
+# that `grading.collect` takes for an id is one.
+STUDENT_ID = re.compile(r"\w([\w.@,'() -]{0,62}[\w.@)'-])?")
 
 
 def submitted(root: Path, name: str, wanted: list[str]) -> tuple[list[str], list[str]]:
@@ -28,7 +29,7 @@ def submitted(root: Path, name: str, wanted: list[str]) -> tuple[list[str], list
     """
     folders = [path.parent.name for path in root.glob(f"submitted/*/{name}")]
     folders = sorted(folder for folder in folders if not folder.startswith("."))
-    students = [folder for folder in folders if STUDENT.fullmatch(folder)]
+    students = [folder for folder in folders if STUDENT_ID.fullmatch(folder)]
     if missing := sorted(set(wanted) - set(students)):
         raise CourseError(f"no submission of {name} by {', '.join(missing)}")
     if not folders:

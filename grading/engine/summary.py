@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from grading.records import GRADED, Record
+from grading.text import points
 
 MOST = 40  # rows and lines; a longer list hides what matters
 
@@ -65,12 +66,8 @@ def _table(rows: list[Row], name: str) -> Table:
     table.add_column("Seconds", justify="right")
     table.add_column("Status")
     for row in rows:
-        points = [_number(row.points.get(exercise)) for exercise in exercises]
-        total = "–" if row.reason else _number(row.total)
+        shown = [points(row.points.get(exercise)) for exercise in exercises]
+        total = "–" if row.reason else points(row.total)
         seconds = f"{row.seconds:.1f}"
-        table.add_row(escape(row.student), *points, total, seconds, row.status)
+        table.add_row(escape(row.student), *shown, total, seconds, row.status)
     return table
-
-
-def _number(points: float | None) -> str:
-    return "–" if points is None else f"{points:g}"

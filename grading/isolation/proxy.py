@@ -9,7 +9,6 @@ But: no operators, no iteration, no length: a test gets those from plain values.
 """
 
 import builtins
-import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -17,8 +16,8 @@ import numpy as np
 
 from grading.isolation.inside.wire import Decoder, Encoder, WireError
 from grading.isolation.session import Session
+from grading.text import clean
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 BATCH_BYTES = 1 << 18  # of what an iterator of ours gives at a time
 BATCH_VALUES = 64
 MAX_RECEIVED = 64 << 20  # bytes that one test cell takes in
@@ -201,12 +200,6 @@ class Calls:
             if self._is_cell(filename) and type(line) is int and 0 < line < 10**6:
                 error = error.with_traceback(_frame(filename, line, function, error))
         return error
-
-
-def clean(text: str) -> str:
-    """Return the text without half characters, or any that change how others look."""
-    text = text.encode("utf-8", "replace").decode()
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _is_exception(kind) -> bool:

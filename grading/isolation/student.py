@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from grading.isolation.proxy import Calls, clean
+from grading.isolation.proxy import Calls
 from grading.isolation.reuse import can_be_reused, keep, kept
 from grading.isolation.sandbox import Limits, Sandbox
 from grading.isolation.session import Interruption, NotStarted, Session, TimedOut
+from grading.text import clean
 
 # Packages that right code may import without using them.
 ABSENT = ["IPython", "bnlib", "cupy", "ipywidgets", "jax", "matplotlib", "nbgrader"]

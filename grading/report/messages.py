@@ -1,14 +1,10 @@
-"""Text that comes from students: made safe to show, and sorted by what it says."""
+"""What checks have said, sorted by what it says."""
 
 import re
 import textwrap
 
-ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?)")
-# Control characters, line separators, what turns the direction of text, and halves
-# of characters, which no file can hold. Tabs and newlines are left.
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+from grading.text import clean
+
 HEADER = re.compile(r"^✗ (?:[^\n:]*(?:\n  |: ))?")
 LINK = re.compile(r"^ *Explained in .*", re.MULTILINE)
 SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z(`\"'*]|$)")
@@ -16,11 +12,6 @@ NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d[\d_]*(?:\.\d*)?(?:e[-+]?\d+)?|nan|
 TUPLE = re.compile(r"\((?:\s*…\s*,?)+\)")
 # After these words a check says on which of its inputs.
 INPUT = re.compile(r"\b(raises \w+|is wrong|has shape \S+|holds \S+) on .*")
-
-
-def clean(text: str) -> str:
-    """Return `text` without what could act on a terminal, a page or a file."""
-    return UNSAFE.sub("", ANSI.sub("", text))
 
 
 def sentence(message: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from grading.report import figures
-from grading.report.messages import clean
 from grading.report.statistics import OUTCOMES, ClassSummary
+from grading.text import clean, points
 
 
 def write_page(root: Path, summary: ClassSummary) -> Path:
@@ -31,8 +31,3 @@ def write_page(root: Path, summary: ClassSummary) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(html, encoding="utf-8")
     return path
-
-
-def points(value: float | None) -> str:
-    """Return points as text, with up to two decimals; "–" where there are none."""
-    return "–" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")

@@ -5,9 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grading.report.messages import clean
-from grading.report.page import points
 from grading.report.statistics import ClassSummary
+from grading.text import clean, points
 
 COMMONEST = 10
 

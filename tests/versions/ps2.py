@@ -731,38 +731,6 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
     dx *= gamma / s
     return dx, dgamma.reshape(-1), dbeta[0]
 """,
-    "in float64": """
-def by_stages(dy, x, gamma, eps=1e-5):
-    n = len(x)
-    mu = x.mean(axis=0)
-    xmu = x - mu
-    var = x.var(axis=0)
-    ivar = (var + eps) ** -0.5
-    dxhat = dy * gamma
-    dvar = np.sum(dxhat * xmu * -0.5 * (var + eps) ** -1.5, axis=0)
-    dmu = np.sum(dxhat * -ivar, axis=0) + dvar * np.mean(-2.0 * xmu, axis=0)
-    dx = dxhat * ivar + dvar * 2.0 * xmu / n + dmu / n
-    return [dx, np.sum(dy * xmu * ivar, axis=0), np.sum(dy, axis=0)]
-
-def batch_norm_backward(dy, x, gamma, eps=1e-5):
-    wide = (a.astype(np.float64) for a in (dy, x, gamma))
-    return tuple(a.astype(x.dtype) for a in by_stages(*wide, eps))
-""",
-    "all in the dtype of x": """
-def by_einsum(dy, x, gamma, eps=1e-5):
-    n = x.shape[0]
-    c = x - np.einsum("nd->d", x) / n
-    r = 1 / np.sqrt(np.einsum("nd,nd->d", c, c) / n + eps)
-    xhat = np.einsum("nd,d->nd", c, r)
-    dgamma, dbeta = np.einsum("nd,nd->d", dy, xhat), np.einsum("nd->d", dy)
-    dx = np.einsum("d,nd->nd", gamma * r / n, n * dy - dbeta - xhat * dgamma)
-    return dx, dgamma, dbeta
-
-def batch_norm_backward(dy, x, gamma, eps=1e-5):
-    results = by_einsum(dy, x, gamma, np.asarray(eps, x.dtype))
-    assert all(a.dtype == x.dtype for a in results)
-    return results
-""",
     "torch": """
 def batch_norm_backward(dy, x, gamma, eps=1e-5):
     import torch
@@ -795,6 +763,34 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
     dx = gamma * inv_std * (dy - mean(dy) - xhat * mean(dy * xhat))
     return [dx, len(x) * mean(dy * xhat)[0], len(x) * mean(dy)[0]]
 """,
+}
+
+
+def wrapped(style, name, code):
+    """Return a version that calls another one, under this name, from `code`."""
+    return SHORT[style].replace("batch_norm_backward", name) + code
+
+
+SHORT |= {
+    "in float64": wrapped(
+        "stages",
+        "by_stages",
+        """
+def batch_norm_backward(dy, x, gamma, eps=1e-5):
+    wide = (a.astype(np.float64) for a in (dy, x, gamma))
+    return tuple(a.astype(x.dtype) for a in by_stages(*wide, eps))
+""",
+    ),
+    "all in the dtype of x": wrapped(
+        "einsum",
+        "by_einsum",
+        """
+def batch_norm_backward(dy, x, gamma, eps=1e-5):
+    results = by_einsum(dy, x, gamma, np.asarray(eps, x.dtype))
+    assert all(a.dtype == x.dtype for a in results)
+    return results
+""",
+    ),
 }
 IN_COLUMNS = """
 
