@@ -122,6 +122,10 @@ def grade(
 
     Exit status: 0 all graded, 1 could not run, 3 some could not be graded.
     """
+    from grading.engine import local
+
+    if engine == "local":
+        local.warm()  # meanwhile nbgrader is imported here
     course = _open_course()
     from grading.engine import commands, engines
 
@@ -229,10 +233,8 @@ def _numerically(set_name: str) -> tuple[int, str]:
 
 def _open_course():
     """Import nbgrader only now: it takes seconds, which --help saves."""
-    try:
-        from grading.course import Course
-    except ModuleNotFoundError as error:
-        raise CourseError(f"{error.name} is not installed; see README.md") from error
+    from grading.course import Course
+
     if not Path("nbgrader_config.py").exists():
         raise CourseError("no nbgrader_config.py here: run this in the course's folder")
     return Course(Path.cwd())
@@ -243,8 +245,13 @@ def main() -> None:
     try:
         app(prog_name="python -m grading")
     except CourseError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise SystemExit(1) from None
+        reason = str(error)
+    except ModuleNotFoundError as error:
+        reason = f"{error.name} is not installed; see README.md"
+    else:
+        return
+    typer.echo(f"Error: {reason}", err=True)
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":

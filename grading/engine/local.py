@@ -27,6 +27,13 @@ from grading.records import Record
 JOBS_OF_A_WORKER = 50  # then a fresh process takes its place: memory stays flat
 
 
+def warm() -> None:
+    """Start the process that workers fork from; its imports take a second or two."""
+    with shielded():
+        multiprocessing.set_forkserver_preload(["grading.job", "bnlib.check"])
+        forkserver.ensure_running()
+
+
 def run(
     jobs: Iterable[dict], work: Callable[[dict], dict], workers: int
 ) -> Iterator[Record]:
@@ -44,8 +51,8 @@ def run(
     """
     jobs = iter(jobs)
     folder = scratch_folder()
+    warm()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
     pool = ProcessPool(
         workers, JOBS_OF_A_WORKER, _begin, [folder.name], context=context
     )
@@ -57,7 +64,6 @@ def run(
 
     try:
         with shielded():
-            forkserver.ensure_running()
             pool.schedule(_nothing).result()  # there is a worker
         start(2 * workers)
         while running:
