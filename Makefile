@@ -43,7 +43,7 @@ hostile: $(STAMPS)/install ## Attack the grader, in both sandboxes (10 minutes)
 grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
 	@$(BIN)/python tests/grader_report.py
 
-bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (20 minutes)
+bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (15 minutes)
 	@$(BIN)/python benchmarks/grader.py
 
 lint: $(STAMPS)/install ## Check style (ruff)

@@ -51,7 +51,7 @@ console = Console()
 def make_course(folder: Path, students: list[str], stock: bool) -> Path:
     """Set up a course in which these students of the sample class have submitted.
 
-    ``ada_7`` hands in what ada did.
+    ``7_ada`` hands in what ada did.
     """
     folder.mkdir()
     (folder / "exercises").mkdir()
@@ -69,7 +69,7 @@ def make_course(folder: Path, students: list[str], stock: bool) -> Path:
     answers = {s.student: s for s in sample if s.set_name == "ps1"}
     release = root / "release" / "ps1" / "ps1_forward.ipynb"
     for student in students:
-        notebook = fill(release, answers[student.rpartition("_")[0]])
+        notebook = fill(release, answers[student.partition("_")[2]])
         target = root / "submitted" / student / "ps1"
         target.mkdir(parents=True)
         nbformat.write(notebook, target / release.name)
@@ -77,11 +77,11 @@ def make_course(folder: Path, students: list[str], stock: bool) -> Path:
 
 
 def a_class(size: int, loops: int) -> list[str]:
-    """Return the names of a class, the first `loops` of them with endless loops."""
+    """Return the names of a class in order, the first `loops` with endless loops."""
     sample = read_class(REPO / "tests" / "sample_class")
     names = [s.student for s in sample if s.set_name == "ps1" and s.student != LOOPS]
-    honest = [f"{names[k % len(names)]}_{k}" for k in range(size - loops)]
-    return [f"{LOOPS}_{k}" for k in range(loops)] + honest
+    who = [LOOPS] * loops + [names[k % len(names)] for k in range(size - loops)]
+    return [f"{k:04}_{name}" for k, name in enumerate(who)]
 
 
 def run(folder: Path, *command: str) -> tuple[float, float]:
