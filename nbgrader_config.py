@@ -25,6 +25,7 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 
+from grading.links import with_links
 from grading.preprocessors import HideHiddenTests, IsolatedExecute, RebuildFromRelease
 
 c = get_config()  # noqa: F821 (nbgrader provides it)
@@ -60,3 +61,4 @@ c.GenerateFeedback.preprocessors = [
     CSSHTMLHeaderPreprocessor,
 ]
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"ansi2html": with_links}

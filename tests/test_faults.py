@@ -5,6 +5,8 @@ of an undisturbed run.
 """
 
 import contextlib
+import json
+import os
 import random
 import shutil
 import signal
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from course_folder import run
+from course_folder import REPO, run
 from tiny_class import (
     PARTLY,
     RIGHT,
@@ -225,6 +227,45 @@ def test_a_lost_dask_worker(course, undisturbed):
     ]
     assert len(workers) == 2
     workers[0].send_signal(signal.SIGKILL)
+    said, _ = running.communicate(timeout=300)
+    assert running.returncode == 0, said
+    assert scores(course) == undisturbed.scores
+    assert all(record(course, student).saved for student in CLASS)
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """A Dask scheduler and two workers that somebody else has started."""
+    told = tmp_path / "scheduler.json"
+    commands = [["scheduler", "--port", "0", "--no-dashboard"]]
+    commands += [["worker", "--no-dashboard", "--nthreads", "2"]] * 2
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", *command, "--scheduler-file", str(told)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for command in commands
+    ]
+    for _ in range(600):
+        if told.exists() and told.read_text().endswith("}"):
+            break
+        time.sleep(0.1)
+    yield json.loads(told.read_text())["address"], running[1:]
+    for process in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_machine_of_a_cluster_is_lost(machines, course, undisturbed):
+    scheduler, workers = machines
+    running = start(course, "--engine", "dask", "--scheduler", scheduler)
+    wait_for_records(course, running, 1)
+    os.killpg(workers[0].pid, signal.SIGKILL)
     said, _ = running.communicate(timeout=300)
     assert running.returncode == 0, said
     assert scores(course) == undisturbed.scores

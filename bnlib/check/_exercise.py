@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-BOOK = "chapters/{page}.html#sec-{section}"
+from bnlib.check._book import book_address
+
 OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("bnlib", "grading"))
 CODE = re.compile("`[^`]+`")
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -426,7 +427,7 @@ class Exercise:
 
     def _failure(self, reason):
         page = self.section.partition("-")[0]
-        link = BOOK.format(page=page, section=self.section)
+        link = f"{book_address()}chapters/{page}.html#sec-{self.section}"
         lines = [
             textwrap.fill(
                 CODE.sub(lambda code: code[0].replace(" ", NO_BREAK), line),
@@ -436,9 +437,10 @@ class Exercise:
                 break_on_hyphens=False,
                 break_long_words=False,
             ).replace(NO_BREAK, " ")
-            for line in (*reason.splitlines(), f"Explained in {link}")
+            for line in reason.splitlines()
         ]
-        return CheckFailed("\n".join([f"✗ {self.name}", *lines]))
+        explained = f"  Explained in {link}"
+        return CheckFailed("\n".join([f"✗ {self.name}", *lines, explained]))
 
 
 @lru_cache(maxsize=64)
