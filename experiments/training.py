@@ -1,0 +1,113 @@
+"""One loop for all experiments."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from experiments.data import Data
+
+
+@dataclass
+class History:
+    """What happened in training.
+
+    Attributes
+    ----------
+    loss : list of float
+        Of each step's batch; a run that diverges ends early.
+    seen : dict of str to list
+        What `watch` returned, by name; ``seen["step"]`` says when.
+    diverged : bool
+        Whether the loss was no longer finite.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    seen: dict[str, list] = field(default_factory=lambda: {"step": []})
+    diverged: bool = False
+
+
+def batches(data: Data, size: int, seed: int) -> Iterator[tuple]:
+    """Yield batches of training examples for ever, each epoch in another order.
+
+    A last batch that would be smaller is left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(data.x), generator=generator)
+        for part in order[: len(order) // size * size].view(-1, size):
+            yield data.x[part], data.y[part]
+
+
+def train(
+    model: nn.Module,
+    data: Data,
+    *,
+    rate: float,
+    steps: int,
+    batch: int = 64,
+    seed: int = 0,
+    momentum: float = 0.0,
+    decay: float = 0.0,
+    watch: Callable[[nn.Module], dict] | None = None,
+    every: int = 10,
+) -> History:
+    """Train a classifier by stochastic gradient descent.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place; left in training mode.
+    data : Data
+        What to learn.
+    rate, momentum, decay : float
+        Learning rate, the optimiser's momentum, weight decay.
+    steps, batch : int
+        How many steps, of how many examples each.
+    seed : int
+        Of the order of examples. The weights' seed is the caller's:
+        ``torch.manual_seed(seed)`` before the model is made.
+    watch : callable, optional
+        ``watch(model)`` returns what to remember, by name, before the first step and
+        after each `every` steps.
+    """
+    history = History()
+
+    def look(step: int) -> None:
+        if watch is not None:
+            history.seen["step"].append(step)
+            for name, value in watch(model).items():
+                history.seen.setdefault(name, []).append(value)
+            model.train()
+
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=rate, momentum=momentum, weight_decay=decay
+    )
+    model.train()
+    look(0)
+    for step, (x, y) in zip(
+        range(1, steps + 1), batches(data, batch, seed), strict=False
+    ):
+        loss = cross_entropy(model(x), y)
+        if not torch.isfinite(loss):
+            history.diverged = True
+            break
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        history.loss.append(loss.item())
+        if step % every == 0:
+            look(step)
+    return history
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    """Return the share of right classes, in per cent, in evaluation mode."""
+    training = model.training
+    model.eval()
+    right = (model(x).argmax(1) == y).float().mean().item()
+    model.train(training)
+    return 100 * right
