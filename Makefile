@@ -6,6 +6,7 @@ SHELL := bash
 STAMPS := _build/stamps
 
 LIBRARY := $(shell find bnlib -name '*.py')
+EXPERIMENTS := $(shell find experiments tools -name '*.py')
 CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
@@ -76,17 +77,14 @@ $(STAMPS)/install: pyproject.toml constraints.txt
 	@# Kernels are quiet: they warn at every start that they listen on localhost.
 	@mkdir -p .venv/etc/ipython && echo 'c.IPKernelApp.log_level = "ERROR"' \
 	  > .venv/etc/ipython/ipython_kernel_config.py
+	@rm -rf _build/.doctrees _build/html  # another version may make other pages
 	@mkdir -p $(@D) && touch $@
 
-# A cell's cached output is stale when the library or a package changes.
-$(STAMPS)/library: $(STAMPS)/install $(LIBRARY)
-	@rm -rf _build/.jupyter_cache _build/.doctrees _build/html
-	@touch $@
-
-$(STAMPS)/book: $(STAMPS)/library $(STAMPS)/exercises $(CHAPTERS)
-	@echo "Building the book (changed pages execute; two minutes from nothing) ..."
-	@set -o pipefail; $(BIN)/jupyter-book build . -W --keep-going -n 2>&1 | tee _build/book.log \
-	  | awk '/Execut(ing|ed) notebook/ {sub("$(CURDIR)/", ""); print "  " $$0; fflush()}' \
+$(STAMPS)/book: $(STAMPS)/exercises $(LIBRARY) $(EXPERIMENTS) $(CHAPTERS)
+	@echo "Executing the pages that have changed (a few minutes from nothing) ..."
+	@$(BIN)/python tools/execute_pages.py
+	@echo "Building the book ..."
+	@$(BIN)/jupyter-book build . -W --keep-going -n > _build/book.log 2>&1 \
 	  || { cat _build/book.log; rm -rf _build/.doctrees; exit 1; }  # warn again next time
 	@touch $@
 
