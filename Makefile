@@ -38,7 +38,7 @@ test: book $(STAMPS)/exercises ## Run all tests
 mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
 	@$(BIN)/python -m pytest -m mutants -n 2
 
-hostile: $(STAMPS)/install ## Attack the grader, in both sandboxes (10 minutes)
+hostile: $(STAMPS)/install ## Attack the grader, in both sandboxes (5 minutes)
 	@$(BIN)/python -m pytest -m hostile -n 2 --dist loadgroup
 
 grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
