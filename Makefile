@@ -80,7 +80,16 @@ $(STAMPS)/install: pyproject.toml constraints.txt
 	@rm -rf _build/.doctrees _build/html  # another version may make other pages
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/book: $(STAMPS)/exercises $(LIBRARY) $(EXPERIMENTS) $(CHAPTERS)
+# What the pages load besides; without npm they get it from its public address.
+$(STAMPS)/npm: package.json package-lock.json
+	@mkdir -p $(@D) _build/npm _build/static/mathjax && cp $^ _build/npm
+	@if npm ci --prefix _build/npm --ignore-scripts --no-audit --no-fund > _build/npm.log 2>&1; \
+	then cd _build/npm/node_modules/mathjax/es5 && \
+	  cp -R --parents tex-chtml.js a11y input/tex output/chtml sre $(CURDIR)/_build/static/mathjax && \
+	  touch $(CURDIR)/$@; \
+	else echo "npm did not get MathJax (_build/npm.log): formulas will need the internet."; fi
+
+$(STAMPS)/book: $(STAMPS)/exercises $(LIBRARY) $(EXPERIMENTS) $(CHAPTERS) | $(STAMPS)/npm
 	@echo "Executing the pages that have changed (a few minutes from nothing) ..."
 	@$(BIN)/python tools/execute_pages.py
 	@echo "Building the book ..."

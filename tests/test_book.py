@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 from bnlib import check
 from bnlib.check import backward, forward
@@ -39,10 +40,33 @@ def test_every_page_is_built_whole(page):
         assert re.search(r'alt="[^"]{20,}"', figure), f"no alternative text: {figure}"
 
 
+@pytest.mark.parametrize("page", ["index", *PAGES, "search"])
+def test_a_page_loads_nothing_from_elsewhere(page):
+    if not (ROOT / "_build" / "static" / "mathjax").exists():
+        pytest.skip("npm did not get MathJax (_build/npm.log)")
+    soup = BeautifulSoup(html(page), "html.parser")
+    loaded = [tag["src"] for tag in soup.select("script[src], img[src], iframe[src]")]
+    loaded += [
+        t["href"] for t in soup.select("link[href]") if "canonical" not in t["rel"]
+    ]
+    assert [url for url in loaded if re.match(r"(https?:)?//", url)] == []
+
+
+@pytest.mark.parametrize("page", ["index", *PAGES])
+def test_no_script_fails_for_a_name_that_is_declared_twice(page):
+    assert "const THEBE_JS_URL" not in html(page)
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_has_its_parts(chapter):
     text = html(chapter)
-    for part in ("What you will be able to do", "Key points", "Check yourself"):
+    for part in (
+        "What you will be able to do",
+        "Summary",
+        "Key points",
+        "Recall",
+        "Check yourself",
+    ):
         assert part in text, part
     source = (ROOT / f"{chapter}.md").read_text()
     assert "{cite:" in source
