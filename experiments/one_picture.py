@@ -1,0 +1,362 @@
+"""One reduction, many index sets: what each norm forgets, and what it does on digits.
+
+`train_many` trains networks side by side; it belongs to no one chapter.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn.functional import cross_entropy
+
+import bnlib
+from experiments.data import Data, digits
+from experiments.models import Norm, cnn
+from experiments.training import batches
+
+
+class RMSNorm2d(nn.Module):
+    """Divide each example by its root mean square over channels and positions.
+
+    A scale and a shift for each channel, as the other norms of a convolutional
+    network have them, so that only the subtraction of the mean is left out.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x normalised, of shape (N, C, H, W)."""
+        mean_square = x.square().mean(dim=(1, 2, 3), keepdim=True)
+        return self.weight * x * torch.rsqrt(mean_square + self.eps) + self.bias
+
+
+NORMS: dict[str, Norm | None] = {
+    "none": None,
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "group": lambda channels: nn.GroupNorm(2, channels),
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "RMS": RMSNorm2d,
+}
+"""Norms for `experiments.models.cnn`; "layer" and "RMS" are over (C, H, W)."""
+
+
+# -- What a norm does not notice -------------------------------------------------------
+
+
+def _over_channels(norm: Callable) -> Callable:
+    """Apply a norm of the last axis to the channels of each position."""
+
+    def apply(a, *arguments, eps):
+        moved, _ = norm(np.moveaxis(a, 1, -1), *arguments, eps=eps)
+        return np.moveaxis(moved, -1, 1)
+
+    return apply
+
+
+OUTPUTS: dict[str, Callable] = {
+    "batch": lambda a, eps: bnlib.batch_norm(a, None, None, eps=eps)[0],
+    "instance": lambda a, eps: bnlib.instance_norm(a, None, None, eps=eps)[0],
+    "group": lambda a, eps: bnlib.group_norm(a, None, None, num_groups=2, eps=eps)[0],
+    "layer (C, H, W)": lambda a, eps: bnlib.layer_norm(a, None, None, axis=1, eps=eps)[
+        0
+    ],
+    "layer (C)": lambda a, eps: _over_channels(bnlib.layer_norm)(
+        a, None, None, eps=eps
+    ),
+    "RMS (C)": lambda a, eps: _over_channels(bnlib.rms_norm)(a, None, eps=eps),
+}
+"""Norms of a convolution's output, (N, C, H, W), without scale and shift."""
+
+
+def convolve(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return the convolution of (N, K, H, W) with (C, K, k, k), nothing padded."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
+    return np.einsum("nkhwij,ckij->nchw", windows, w, optimize=True)
+
+
+def _some(count: int) -> np.ndarray:
+    """Return a mask of one of `count` entries, to be broadcast: the second."""
+    return np.arange(count) == 1
+
+
+def _filters(w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return mask.reshape(-1, 1, 1, 1) & np.ones(w.shape, dtype=bool)
+
+
+TRANSFORMATIONS: dict[str, Callable] = {
+    "all weights × s": lambda x, w, s, f, b: (x, s * w),
+    "every filter + f": lambda x, w, s, f, b: (x, w + f),
+    "one filter × s": lambda x, w, s, f, b: (
+        x,
+        np.where(_filters(w, _some(len(w))), s * w, w),
+    ),
+    "one filter + f": lambda x, w, s, f, b: (
+        x,
+        np.where(_filters(w, _some(len(w))), w + f, w),
+    ),
+    "a group of filters × s": lambda x, w, s, f, b: (
+        x,
+        np.where(_filters(w, np.arange(len(w)) < len(w) // 2), s * w, w),
+    ),
+    "whole input × s": lambda x, w, s, f, b: (s * x, w),
+    "whole input + b": lambda x, w, s, f, b: (x + b, w),
+    "one example × s": lambda x, w, s, f, b: (
+        np.where(_some(len(x)).reshape(-1, 1, 1, 1), s * x, x),
+        w,
+    ),
+    "one example + b": lambda x, w, s, f, b: (
+        np.where(_some(len(x)).reshape(-1, 1, 1, 1), x + b, x),
+        w,
+    ),
+    "one feature × s": lambda x, w, s, f, b: (
+        np.where(_some(x.shape[1]).reshape(-1, 1, 1), s * x, x),
+        w,
+    ),
+    "one feature + b": lambda x, w, s, f, b: (
+        np.where(_some(x.shape[1]).reshape(-1, 1, 1), x + b, x),
+        w,
+    ),
+}
+"""Changes of input or weights: s > 0 a number, f a filter, b a number per feature."""
+
+
+def invariance(
+    seed: int, *, dense: bool = False, eps: float = 0.0
+) -> dict[tuple[str, str], float]:
+    """Measure how much each norm's output changes under each transformation.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inputs, the weights and the transformations.
+    dense : bool
+        A fully connected layer, one position; without instance norm, which needs
+        several, and with one kind of layer norm.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    dict of (str, str) to float
+        For each transformation and norm, the largest absolute change of an output;
+        the outputs have standard deviation 1. "batch, inference" keeps the statistics
+        of the batch as it was before; "weight" is weight norm, with g = 1.
+    """
+    rng = np.random.default_rng(seed)
+    examples, features, filters, side, kernel = 8, 3, 6, 7, 3
+    if dense:
+        features, side, kernel = 12, 1, 1
+    x = 0.5 + rng.normal(size=(examples, features, side, side))
+    w = rng.normal(size=(filters, features, kernel, kernel))
+    factor, added = rng.uniform(2, 3), rng.normal(size=w.shape[1:])
+    shift = rng.normal(size=(features, 1, 1))
+    before = convolve(x, w)
+    mean, var = before.mean((0, 2, 3)), before.var((0, 2, 3))
+
+    def outputs(x, w):
+        a = convolve(x, w)
+        for name, norm in OUTPUTS.items():
+            if not (dense and name in ("instance", "layer (C)")):
+                yield name, norm(a, eps)
+        yield (
+            "batch, inference",
+            bnlib.batch_norm_inference(a, None, None, mean, var, eps=eps),
+        )
+        yield "weight", convolve(x, bnlib.weight_norm(w, np.ones(filters))[0])
+
+    reference = dict(outputs(x, w))
+    return {
+        (name, norm): float(abs(y - reference[norm]).max())
+        for name, transform in TRANSFORMATIONS.items()
+        for norm, y in outputs(*transform(x, w, factor, added, shift))
+    }
+
+
+# -- Training side by side -------------------------------------------------------------
+
+
+@dataclass
+class Runs:
+    """What came of training at several rates and with several seeds.
+
+    Attributes
+    ----------
+    rates : tuple of float
+        The learning rates.
+    validation, test : numpy.ndarray of shape (rates, seeds)
+        Share of right classes, in per cent, in evaluation mode.
+    loss : numpy.ndarray of shape (steps, rates, seeds)
+        Of each step's batch.
+    """
+
+    rates: tuple[float, ...]
+    validation: np.ndarray
+    test: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """The rate that is best on the validation examples, in the mean over seeds."""
+        return int(self.validation.mean(axis=1).argmax())
+
+    @property
+    def rate(self) -> float:
+        """The learning rate chosen so."""
+        return self.rates[self.best]
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Test accuracy of each seed at that rate."""
+        return self.test[self.best]
+
+
+def train_many(
+    model: Callable[[], nn.Module],
+    tasks: Sequence[Data],
+    *,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    steps: int,
+    batch: int,
+    held_out: int = 300,
+    momentum: float = 0.9,
+) -> Runs:
+    """Train one network for each rate and seed, all side by side.
+
+    Each run is what `experiments.training.train` would do, to rounding.
+
+    Parameters
+    ----------
+    model : callable
+        Makes a network; called after ``torch.manual_seed(seed)``.
+    tasks : sequence of Data
+        One for each seed, all of one size.
+    rates, seeds : sequence
+        What to try.
+    steps, batch, momentum
+        As for `train`.
+    held_out : int
+        How many training examples to leave for the choice of the rate.
+    """
+    kept = [
+        Data(d.x[held_out:], d.y[held_out:], d.x[:held_out], d.y[:held_out])
+        for d in tasks
+    ]
+    networks = []
+    for _ in rates:
+        for seed in seeds:
+            torch.manual_seed(seed)
+            networks.append(model())
+    parameters, buffers = stack_module_state(networks)
+    network = networks[0].train()
+    runs = len(networks)
+
+    def loss_of(parameters, buffers, x, y):
+        return cross_entropy(functional_call(network, (parameters, buffers), (x,)), y)
+
+    gradients = vmap(grad_and_value(loss_of))
+    velocity = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    rate = torch.tensor(rates).repeat_interleave(len(seeds))
+    sources = [batches(d, batch, seed) for d, seed in zip(kept, seeds, strict=True)]
+    losses = []
+    for _ in range(steps):
+        x, y = zip(*map(next, sources), strict=True)
+        gradient, loss = gradients(
+            parameters, buffers, _repeat(x, len(rates)), _repeat(y, len(rates))
+        )
+        losses.append(loss)
+        with torch.no_grad():
+            for name, p in parameters.items():
+                velocity[name].mul_(momentum).add_(gradient[name])
+                p.sub_(rate.view(-1, *(1 for _ in p.shape[1:])) * velocity[name])
+    network.eval()
+
+    @torch.no_grad()
+    def accuracy(x: Iterable[torch.Tensor], y: Iterable[torch.Tensor]) -> np.ndarray:
+        def predict(parameters, buffers, x):
+            return functional_call(network, (parameters, buffers), (x,))
+
+        output = vmap(predict)(parameters, buffers, _repeat(x, len(rates)))
+        right = output.argmax(-1) == _repeat(y, len(rates))
+        return 100 * right.float().mean(-1).view(len(rates), len(seeds)).numpy()
+
+    return Runs(
+        rates=tuple(rates),
+        validation=accuracy([d.x_test for d in kept], [d.y_test for d in kept]),
+        test=accuracy([d.x_test for d in tasks], [d.y_test for d in tasks]),
+        loss=torch.stack(losses).detach().view(steps, runs // len(seeds), -1).numpy(),
+    )
+
+
+def _repeat(tensors: Iterable[torch.Tensor], times: int) -> torch.Tensor:
+    """Stack one tensor for each seed, and repeat the stack for each rate."""
+    stack = torch.stack(tuple(tensors))
+    return stack.repeat(times, *(1 for _ in stack.shape[1:]))
+
+
+def compare(
+    norm: Norm | None,
+    *,
+    batch: int,
+    steps: int,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    task: Callable[[int], Data] | None = None,
+    channels: Sequence[int] = (8, 16, 16),
+    classes: int = 10,
+) -> Runs:
+    """Train a small convolutional network with a norm at several rates and seeds.
+
+    A seed decides the division of the data, the initial weights and the order.
+
+    Parameters
+    ----------
+    norm : callable, optional
+        As for `experiments.models.cnn`.
+    batch, steps, rates, seeds
+        As for `train_many`.
+    task : callable
+        ``task(seed)`` returns the data; the digits by default.
+    channels, classes
+        Of the network.
+    """
+    task = task or (lambda seed: digits(images=True, seed=seed))
+    return train_many(
+        lambda: cnn(channels, norm=norm, classes=classes),
+        [task(seed) for seed in seeds],
+        rates=rates,
+        seeds=seeds,
+        steps=steps,
+        batch=batch,
+    )
+
+
+def contrast(seed: int, *, factor: float = 0.5) -> Data:
+    """Return digits, half of them with less contrast; the class is which.
+
+    Parameters
+    ----------
+    seed : int
+        Of the division, and of which digits are changed.
+    factor : float
+        What the pixels of a changed image are multiplied by. They are never negative;
+        the background is 0.
+    """
+    data = digits(images=True, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    darkest = data.x.min()
+
+    def dim(x):
+        y = torch.randint(0, 2, (len(x),), generator=generator)
+        scale = torch.where(y == 1, factor, 1.0).view(-1, 1, 1, 1)
+        return scale * (x - darkest), y
+
+    return Data(*dim(data.x), *dim(data.x_test))
