@@ -25,23 +25,10 @@ from experiments.across_weights import (
     test_accuracy,
     unit_rows,
 )
-from experiments.data import digits
 
 test_accuracy.__test__ = False
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # the chapter uses 0 to 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 def draw(*shape, seed=0):

@@ -7,23 +7,10 @@ from torch import nn
 
 import bnlib
 from experiments import critiques as lab
-from experiments.data import digits
 
 WIDTHS = (64, *[32] * 8, 10)
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # not those of the chapter
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 def module(nets, which, normalised):

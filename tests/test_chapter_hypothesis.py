@@ -12,7 +12,6 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from experiments.data import digits
 from experiments.hypothesis import (
     batch_of,
     block_moves,
@@ -35,20 +34,8 @@ from experiments.hypothesis import (
 )
 from experiments.training import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # the chapter uses 0 to 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 def small(norm, seed=3):

@@ -13,15 +13,8 @@ from experiments import mechanisms as lab
 from experiments.data import digits
 from experiments.models import mlp
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (101, 202)  # the chapter uses small numbers
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def loss_of_weights(rng):

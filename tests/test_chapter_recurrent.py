@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import batch_norm, cross_entropy
 
-from experiments.data import Data, digits
+from experiments.data import Data
 from experiments.recurrent import (
     Lstm,
     Padded,
@@ -23,20 +23,8 @@ from experiments.recurrent import (
 )
 from experiments.training import accuracy, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # the chapter uses 0 to 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 @pytest.fixture(scope="module")

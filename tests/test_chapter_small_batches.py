@@ -25,16 +25,9 @@ from experiments.small_batches import (
 )
 from experiments.training import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # the chapter uses 0 to 3
 TASK = {"batch": 64, "examples": 4480, "seeds": SEEDS}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from torch import nn
 
 import bnlib
 from experiments import train_is_not_eval as modes
-from experiments.data import digits
 from experiments.train_is_not_eval import (
     batch_predictions,
     compare_modes,
@@ -21,21 +20,9 @@ from experiments.train_is_not_eval import (
 )
 from experiments.training import accuracy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (11, 12)  # the chapter uses 0 to 4
 EPS = 1e-5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 @pytest.fixture(scope="module")

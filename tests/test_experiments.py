@@ -12,11 +12,6 @@ from experiments.models import cnn, mlp
 from experiments.training import accuracy, batches, train
 
 
-@pytest.fixture(scope="module")
-def data():
-    return digits()
-
-
 def small(seed=0, **options):
     torch.manual_seed(seed)
     return mlp((64, 32, 10), **options)
