@@ -183,6 +183,8 @@ def graded(tmp_path_factory):
     shutil.copytree(REPO / "tests" / "sample_class", course / "tests" / "sample_class")
     run(course, "grading", "exercises")
     run(course, "grading", "sample")
+    again = run(course, "grading", "grade", "ps1").stdout
+    assert re.search(r"^(\d+) submissions in .*: \1 needed no new grading", again, re.M)
     root = course / "_build" / "nbgrader"
     for name in SETS:
         shutil.copytree(root / "source" / name, root / "submitted/solution" / name)

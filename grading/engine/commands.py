@@ -81,7 +81,7 @@ def grade(
     for folder in strange:
         say(f"Ignored: the folder {folder!r}, which has no student's id for a name")
     failed = sum(bool(row.reason) for row in rows)
-    kept = len(students) - len(waiting)
+    kept = len({row.student for row in rows if not row.reason} - set(waiting))
     say(
         f"{len(students)} submissions in {monotonic() - start:.1f} s: "
         f"{kept} needed no new grading, {failed} could not be graded."
