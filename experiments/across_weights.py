@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from experiments.data import Data
+from experiments.training import descend
 
 WIDTHS = (64, 48, 48, 48, 48, 10)
 METHODS = (
@@ -248,31 +249,30 @@ def fit(
     """
     generators = [torch.Generator().manual_seed(1000 + seed) for seed in seeds]
     copies = nets.size // len(seeds)
-    losses, seen, queues = [], [], [torch.empty(0, dtype=torch.long) for _ in seeds]
     if "data" in nets.method:
         first = torch.stack(
             [data.x[torch.randperm(len(data.x), generator=g)[:256]] for g in generators]
         )
         nets.start_from(first.repeat(copies, 1, 1))
-    for step in range(steps):
-        if watch is not None and step % every == 0:
-            seen.append(watch(nets))
-        for s, g in enumerate(generators):
-            if len(queues[s]) < batch:
-                queues[s] = torch.randperm(len(data.x), generator=g)
-        index = torch.stack([q[:batch] for q in queues]).repeat(copies, 1)
-        queues = [q[batch:] for q in queues]
-        scores = nets(data.x[index], training=True)
-        each = cross_entropy(
-            scores.flatten(0, 1), data.y[index].flatten(), reduction="none"
-        )
-        loss = each.view(nets.size, batch).mean(1)
-        grads = torch.autograd.grad(loss.sum(), nets.parameters)
-        with torch.no_grad():
-            for p, grad in zip(nets.parameters, grads, strict=True):
-                p -= nets.rate.view(-1, *(1 for _ in p.shape[1:])) * grad
-        losses.append(loss.detach())
-    return torch.stack(losses), seen
+    seen = []
+
+    def examples():
+        queues = [torch.empty(0, dtype=torch.long) for _ in seeds]
+        for step in range(steps):
+            if watch is not None and step % every == 0:
+                seen.append(watch(nets))
+            for s, g in enumerate(generators):
+                if len(queues[s]) < batch:
+                    queues[s] = torch.randperm(len(data.x), generator=g)
+            index = torch.stack([q[:batch] for q in queues]).repeat(copies, 1)
+            queues = [q[batch:] for q in queues]
+            yield data.x[index], data.y[index]
+
+    def loss(x, y):
+        scores = nets(x, training=True)
+        return cross_entropy(scores.mT, y, reduction="none").mean(1)
+
+    return descend(nets.parameters, loss, examples(), nets.rate), seen
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from experiments.data import Data
+from experiments.training import descend
 
 EPS = 1e-5
 
@@ -219,31 +220,31 @@ def train(
     seen : dict of str to numpy.ndarray
         What was watched, shape (looks, nets, ...).
     """
-    rate = torch.tensor(rates, dtype=torch.float32).repeat(len(seeds)).view(-1, 1, 1)
+    rate = torch.tensor(rates, dtype=torch.float32).repeat(len(seeds))
     sources = [torch.Generator().manual_seed(1000 + seed) for seed in seeds]
-    history, seen = [], {}
-    for p in nets.parameters:
-        p.requires_grad_()
-    for step in range(steps + 1):
-        rows = torch.stack(
-            [torch.randint(len(data.x), (batch,), generator=g) for g in sources]
-        ).repeat_interleave(len(rates), dim=0)
-        x, y = data.x[rows], data.y[rows]
-        if noise is not None:
-            noise.step()
-        if watch is not None and step % every == 0:
-            for name, value in watch(nets, x, y).items():
-                seen.setdefault(name, []).append(np.asarray(value))
-        if step == steps:
-            break
-        loss = losses(forward(nets, x, noise=noise).logits, y)
-        gradients = torch.autograd.grad(loss.sum(), nets.parameters)
-        history.append(loss.detach().numpy())
-        with torch.no_grad():
-            for p, gradient in zip(nets.parameters, gradients, strict=True):
-                p -= 0.5 ** (step / half_life) * rate * gradient
-    shape = (steps, len(seeds), len(rates))
-    history = np.array(history).reshape(shape).transpose(1, 2, 0)
+    seen: dict[str, list] = {}
+
+    def examples():
+        for step in range(steps + 1):
+            rows = torch.stack(
+                [torch.randint(len(data.x), (batch,), generator=g) for g in sources]
+            ).repeat_interleave(len(rates), dim=0)
+            x, y = data.x[rows], data.y[rows]
+            if noise is not None:
+                noise.step()
+            if watch is not None and step % every == 0:
+                for name, value in watch(nets, x, y).items():
+                    seen.setdefault(name, []).append(np.asarray(value))
+            if step < steps:
+                yield x, y
+
+    history = descend(
+        nets.parameters,
+        lambda x, y: losses(forward(nets, x, noise=noise).logits, y),
+        examples(),
+        lambda step: 0.5 ** (step / half_life) * rate,
+    )
+    history = history.view(steps, len(seeds), len(rates)).permute(1, 2, 0).numpy()
     return history, {name: np.array(values) for name, values in seen.items()}
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from experiments.data import Data, digits
 from experiments.models import mlp
-from experiments.training import batches
+from experiments.training import batches, descend
 
 
 def trajectory(
@@ -228,33 +228,35 @@ def train_many(
     if train is None:
         train = runs.weights + runs.betas
         train += runs.gammas if options.get("norm", True) else []
-    rate = torch.tensor(rates).repeat_interleave(len(seeds))[:, None, None]
+    rate = torch.tensor(rates).repeat_interleave(len(seeds))
     generators = [torch.Generator().manual_seed(1000 + seed) for seed in seeds]
-    for p in train:
-        p.requires_grad_()
-    for _ in range(steps):
-        rows, labels = [], []
-        for g in generators:
-            rows.append(torch.randperm(len(data.x), generator=g)[:batch])
-            labels.append(data.y[rows[-1]])
-            if noise:
-                wrong = torch.rand(batch, generator=g) < noise
-                draw = torch.randint(0, 10, (batch,), generator=g)
-                labels[-1] = torch.where(wrong, draw, labels[-1])
-        x = data.x[torch.stack(rows)].repeat(len(rates), 1, 1)
-        y = torch.stack(labels).repeat(len(rates), 1)
+
+    def examples():
+        for _ in range(steps):
+            rows, labels = [], []
+            for g in generators:
+                rows.append(torch.randperm(len(data.x), generator=g)[:batch])
+                labels.append(data.y[rows[-1]])
+                if noise:
+                    wrong = torch.rand(batch, generator=g) < noise
+                    draw = torch.randint(0, 10, (batch,), generator=g)
+                    labels[-1] = torch.where(wrong, draw, labels[-1])
+            x = data.x[torch.stack(rows)].repeat(len(rates), 1, 1)
+            yield x, torch.stack(labels).repeat(len(rates), 1)
+
+    def loss(x, y):
         output = network(x, runs, **options)
-        losses = cross_entropy(output.transpose(1, 2), y, reduction="none").mean(1)
-        # A sum over runs: the gradient of each is that of its own mean loss.
-        grads = torch.autograd.grad(losses.sum(), train)
-        with torch.no_grad():
-            if watch is not None:
-                watch(grads)
-            if decay:
-                train[0] *= 1 - rate * decay
-            for k, (p, grad) in enumerate(zip(train, grads, strict=True)):
-                grad = grad.nan_to_num(0, 0, 0)  # a diverged run stays diverged
-                p -= rate * (grad if masks is None else grad * masks[k])
+        return cross_entropy(output.transpose(1, 2), y, reduction="none").mean(1)
+
+    def adjust(grads):
+        if watch is not None:
+            watch(grads)
+        if decay:
+            train[0].mul_(1 - rate[:, None, None] * decay)
+        grads = [grad.nan_to_num(0, 0, 0) for grad in grads]  # diverged: stays so
+        return [g * m for g, m in zip(grads, masks, strict=True)] if masks else grads
+
+    descend(train, loss, examples(), rate, adjust=adjust)
     for p in train:
         p.requires_grad_(False)
 

@@ -2,8 +2,7 @@
 
 A run is cheap, a chapter's forty are not. Networks of the same shape are therefore
 trained as one network with grouped convolutions: copy k reads and writes its own
-channels, has its own examples, and its loss is weighted by its own learning rate, which
-for stochastic gradient descent with rate 1 is the same as having that rate.
+channels, and has its own examples and its own learning rate.
 """
 
 import copy
@@ -18,7 +17,7 @@ from torch.nn.functional import batch_norm, cross_entropy
 
 from experiments.data import Data
 from experiments.models import cnn
-from experiments.training import batches
+from experiments.training import batches, descend
 
 CHANNELS = (8, 16, 16, 16)  # maps of 8×8, 4×4, 2×2 and 1×1 positions
 
@@ -277,22 +276,23 @@ def train_side_by_side(
     result = Trained(model, tuple(rates), tuple(seeds), np.empty(0))
     if method.frozen:
         result.model = model = result.recomputed(data)
-    weights = torch.tensor(rates).repeat_interleave(len(seeds))
-    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    streams = [batches(data, batch, seed) for seed in seeds]
-    steps, losses = examples // batch, []
-    for step in range(steps):
-        if method.renorm:
-            share = min(max(4 * step / steps - 1, 0.0), 1.0)
-            for layer in norms(model):
-                layer.r_max, layer.d_max = 1 + 2 * share, 5 * share
-        parts = [next(stream) for stream in streams]
-        x = torch.cat([x for x, _ in parts], 1).repeat(1, len(rates), 1, 1)
-        y = torch.stack([y for _, y in parts], 1).repeat(1, len(rates))
-        each = cross_entropy(model(x).transpose(1, 2), y, reduction="none").mean(0)
-        optimiser.zero_grad()
-        (each @ weights).backward()
-        optimiser.step()
-        losses.append(each.detach())
-    result.loss = torch.stack(losses).view(steps, len(rates), -1).numpy()
+    steps = examples // batch
+
+    def parts():
+        streams = [batches(data, batch, seed) for seed in seeds]
+        for step in range(steps):
+            if method.renorm:
+                share = min(max(4 * step / steps - 1, 0.0), 1.0)
+                for layer in norms(model):
+                    layer.r_max, layer.d_max = 1 + 2 * share, 5 * share
+            xs, ys = zip(*(next(stream) for stream in streams), strict=True)
+            x = torch.cat(xs, 1).repeat(1, len(rates), 1, 1)
+            yield x, torch.stack(ys, 1).repeat(1, len(rates))
+
+    def loss(x, y):
+        return cross_entropy(model(x).transpose(1, 2), y, reduction="none").mean(0)
+
+    rate = torch.tensor(rates).repeat_interleave(len(seeds))
+    losses = descend(list(model.parameters()), loss, parts(), rate)
+    result.loss = losses.view(steps, len(rates), -1).numpy()
     return result

@@ -1,6 +1,6 @@
-"""One loop for all experiments."""
+"""The loops of all experiments: one network, or many side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -101,6 +101,55 @@ def train(
         if step % every == 0:
             look(step)
     return history
+
+
+def descend(
+    parameters: Sequence[torch.Tensor],
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    examples: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    rate: torch.Tensor | Callable[[int], torch.Tensor],
+    *,
+    adjust: Callable[[list[torch.Tensor]], Sequence[torch.Tensor]] | None = None,
+) -> torch.Tensor:
+    """Train many networks side by side by plain gradient descent.
+
+    The first axis of every parameter counts networks, or networks times rows. As no
+    network's loss depends on another's parameters, the gradient of the sum of losses
+    holds the gradient of each.
+
+    Parameters
+    ----------
+    parameters : sequence of torch.Tensor
+        Changed in place.
+    loss : callable
+        ``loss(x, y)`` returns each network's loss, shape (networks,).
+    examples : iterable of tuple
+        The batches (x, y), one for each step; the last one ends the training.
+    rate : torch.Tensor of shape (networks,), or callable
+        Learning rates; ``rate(step)`` if they change, counted from 0.
+    adjust : callable, optional
+        ``adjust(gradients)`` returns what to subtract instead, times the rate.
+
+    Returns
+    -------
+    torch.Tensor of shape (steps, networks)
+        The loss of each step's batch, before the step.
+    """
+    history = []
+    for p in parameters:
+        p.requires_grad_()
+    for step, (x, y) in enumerate(examples):
+        each = loss(x, y)
+        gradients = torch.autograd.grad(each.sum(), parameters)
+        rates = rate(step) if callable(rate) else rate
+        with torch.no_grad():
+            if adjust is not None:
+                gradients = adjust(gradients)
+            for p, gradient in zip(parameters, gradients, strict=True):
+                own = rates.repeat_interleave(len(p) // len(rates))
+                p -= own.view(-1, *(1 for _ in p.shape[1:])) * gradient
+        history.append(each.detach())
+    return torch.stack(history)
 
 
 @torch.no_grad()

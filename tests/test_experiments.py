@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from experiments.data import digits
 from experiments.figures import BLUE, Notes, band
 from experiments.models import cnn, mlp
-from experiments.training import accuracy, batches, train
+from experiments.training import accuracy, batches, descend, train
 
 
 def small(seed=0, **options):
@@ -87,6 +88,62 @@ def test_a_run_that_diverges_ends(data):
     history = train(small(norm=None), data, rate=1e6, steps=100)
     assert history.diverged and len(history.loss) < 100
     assert np.isfinite(history.loss).all()
+
+
+def side_by_side(data, rates, **options):
+    """Train the weights of linear classifiers with biases left out."""
+    torch.manual_seed(0)
+    weights = torch.randn(64, 10).repeat(len(rates), 1, 1)
+
+    def loss(x, y):
+        each = cross_entropy((x @ weights).mT, y, reduction="none")
+        return each.mean(1)
+
+    stream = batches(data, 50, seed=1)
+    parts = (next(stream) for _ in range(5))
+    examples = (
+        (x.expand(len(rates), -1, -1), y.expand(len(rates), -1)) for x, y in parts
+    )
+    rate = options.pop("rate", torch.tensor(rates))
+    history = descend([weights], loss, examples, rate, **options)
+    return weights.detach(), history
+
+
+def test_networks_side_by_side_learn_as_each_alone(data):
+    rates = (0.0, 0.05, 0.3)
+    weights, history = side_by_side(data, rates)
+    for k, rate in enumerate(rates):
+        model = nn.Linear(64, 10, bias=False)
+        torch.manual_seed(0)
+        model.weight.data = torch.randn(64, 10).T.contiguous()
+        alone = train(model, data, rate=rate, steps=5, batch=50, seed=1)
+        torch.testing.assert_close(weights[k].T, model.weight.detach())
+        assert history[:, k].tolist() == pytest.approx(alone.loss, rel=1e-4)
+
+
+def test_rates_that_change_and_gradients_that_are_adjusted(data):
+    once = side_by_side(data, (0.2,))[0]
+    halved = side_by_side(data, (0.4,), adjust=lambda grads: [g / 2 for g in grads])[0]
+    torch.testing.assert_close(once, halved)
+    none_after = side_by_side(
+        data, (0.2,), rate=lambda step: torch.tensor([0.2 if step < 5 else 0.0])
+    )[0]
+    assert torch.equal(once, none_after)
+    first_only = side_by_side(
+        data, (0.2,), rate=lambda step: torch.tensor([0.2 if step < 1 else 0.0])
+    )[0]
+    assert not torch.allclose(once, first_only)
+
+
+def test_parameters_may_have_several_rows_for_each_network():
+    rows = torch.zeros(6, 1)  # three networks of two rows each
+    descend(
+        [rows],
+        lambda x, y: rows.view(3, 2).sum(1),
+        [(None, None)],
+        torch.tensor([1.0, 2.0, 3.0]),
+    )
+    assert rows.flatten().tolist() == [-1, -1, -2, -2, -3, -3]
 
 
 def test_accuracy_is_measured_in_evaluation_mode(data):

@@ -1,6 +1,8 @@
-"""A Sphinx extension: pages load nothing from elsewhere, and no script that fails."""
+"""A Sphinx extension: pages load nothing from elsewhere; no script of theirs fails."""
 
 from pathlib import Path
+
+from myst_nb.ext.glue.utils import PendingGlueReference
 
 STATIC = Path(__file__).parents[1] / "_build" / "static"
 MATHJAX = "mathjax/tex-chtml.js"
@@ -25,8 +27,22 @@ def drop_thebe(app, page, template, context, doctree):
     ]
 
 
+def note_borrowing(app, doctree):
+    """Remember which pages show numbers of other pages."""
+    app.env.metadata[app.env.docname]["borrows"] = any(
+        doctree.findall(PendingGlueReference)
+    )
+
+
+def write_borrowing_again(app, env):
+    """Write pages with numbers of other pages each time: those may have changed."""
+    return [name for name, page in env.metadata.items() if page.get("borrows")]
+
+
 def setup(app):
     """Register with Sphinx."""
     app.connect("config-inited", use_our_mathjax)
+    app.connect("doctree-read", note_borrowing)
+    app.connect("env-updated", write_borrowing_again)
     app.connect("html-page-context", drop_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
