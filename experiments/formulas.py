@@ -5,7 +5,9 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-EQUATION = re.compile(r"^\$\$\n(.*?)\n\$\$ \(eq:([\w-]+)\)$", re.MULTILINE | re.DOTALL)
+EQUATION = re.compile(
+    r"^\$\$\n((?:(?!\$\$).)*)\n\$\$ \(eq:([\w-]+)\)$", re.MULTILINE | re.DOTALL
+)
 
 
 def equations(*pages: str | Path) -> dict[str, str]:

@@ -25,6 +25,12 @@ def test_a_label_that_is_there_twice(tmp_path):
         formulas.equations(page, page)
 
 
+def test_an_equation_without_a_label_is_not_part_of_the_next(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("$$\nx = 1\n$$\n\nand\n\n$$\ny = 2\n$$ (eq:two)\n")
+    assert formulas.equations(page) == {"two": "y = 2"}
+
+
 def test_equations_side_by_side_stand_in_lines():
     wide = r"a = 1, \qquad b = 2"
     assert formulas.narrow(wide) == (
