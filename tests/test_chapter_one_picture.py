@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from printed import printed
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,15 +24,10 @@ G = 2
 
 
 @pytest.fixture(scope="module")
-def printed():
+def page():
     """The functions that the chapter prints, by name."""
-    text = (ROOT / "chapters" / "one_picture.md").read_text(encoding="utf-8")
-    cells = re.findall(r"```\{code-cell\} ipython3\n(.*?)```", text, re.S)
-    found = {"np": np}
-    for start in ("def normalise", "NOTHING, NEVER", "def contiguous"):
-        [cell] = [cell for cell in cells if cell.startswith(start)]
-        exec(cell, found)
-    return found
+    cells = ("def normalise", "NOTHING, NEVER", "def contiguous")
+    return printed("one_picture", *cells, names={"np": np})
 
 
 def random_input(seed=0):
@@ -66,9 +62,9 @@ SETS = {
 
 
 @pytest.mark.parametrize("norm", SETS)
-def test_the_printed_function_is_the_norm(printed, norm):
+def test_the_printed_function_is_the_norm(page, norm):
     x, gamma, beta = random_input()
-    y = printed["normalise"](x, gamma, beta, *printed["norms"](*SHAPE, G)[norm])
+    y = page["normalise"](x, gamma, beta, *page["norms"](*SHAPE, G)[norm])
     wanted = references(x, gamma, beta)[norm].numpy()
     np.testing.assert_allclose(y, wanted, rtol=1e-12, atol=1e-12)
 
@@ -132,13 +128,13 @@ def test_a_norm_forgets_a_scale_and_a_shift_and_nothing_else():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_unnoticed(printed, seed):
+def test_what_is_unnoticed(page, seed):
     measured = op.invariance(seed)
-    assert set(printed["ACTS"]) == set(op.TRANSFORMATIONS)
-    for change in printed["ACTS"]:
-        for norm in printed["FIXES"]:
+    assert set(page["ACTS"]) == set(op.TRANSFORMATIONS)
+    for change in page["ACTS"]:
+        for norm in page["FIXES"]:
             small = measured[change, norm] < 1e-12
-            assert small == printed["unnoticed"](change, norm), (change, norm)
+            assert small == page["unnoticed"](change, norm), (change, norm)
             assert small or measured[change, norm] > 0.01
         assert measured[change, "batch, inference"] > 0.01
         assert (measured[change, "weight"] < 1e-12) == (
@@ -171,12 +167,12 @@ def test_convolve_is_a_convolution():
 
 
 @pytest.mark.parametrize("norm", SETS)
-def test_the_backward_formula(printed, norm):
+def test_the_backward_formula(page, norm):
     x, gamma, _ = random_input(5)
     dy = np.random.default_rng(6).normal(size=SHAPE)
     t = torch.tensor(x, requires_grad=True)
     g = torch.tensor(gamma, requires_grad=True)
-    shape, axes, centre = printed["norms"](*SHAPE, G)[norm]
+    shape, axes, centre = page["norms"](*SHAPE, G)[norm]
     view = t.reshape(shape)
     if centre:
         view = view - view.mean(dim=axes, keepdim=True)
@@ -194,8 +190,8 @@ def test_the_backward_formula(printed, norm):
     np.testing.assert_allclose(dgamma, g.grad.ravel(), atol=1e-12)
 
 
-def test_costs(printed):
-    cost, norms = printed["cost"], printed["norms"](*SHAPE, G)
+def test_costs(page):
+    cost, norms = page["cost"], page["norms"](*SHAPE, G)
     x, *_ = random_input()
     for name, cache in {
         "batch": bnlib.batch_norm(x, None, None)[1],
