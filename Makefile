@@ -12,13 +12,17 @@ SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
+# The contents of the grader and of what attacks it.
+ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions tests/hostile \
+  tests/test_hostile.py ':!tests/hostile/passed' | sha256sum
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile grader-report bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed grader-report bench-grader lint format \
   serve lab clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 course: book exercises grades ## Build the book, the student notebooks, and grade the sample class
 	@echo
@@ -40,6 +44,12 @@ mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notic
 
 hostile: $(STAMPS)/install ## Attack the grader, in both sandboxes (5 minutes)
 	@$(BIN)/python -m pytest -m hostile -n 2 --dist loadgroup
+	@$(ATTACKED) > tests/hostile/passed
+
+hostile-if-changed: ## Attack the grader, unless this very grader has passed
+	@if $(ATTACKED) | cmp -s - tests/hostile/passed; \
+	then echo "The grader and the attacks are those that passed before."; \
+	else $(MAKE) hostile; fi
 
 grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
 	@$(BIN)/python tests/grader_report.py
@@ -47,8 +57,8 @@ grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right 
 bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (15 minutes)
 	@$(BIN)/python benchmarks/grader.py
 
-lint: $(STAMPS)/install ## Check style (ruff)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(STAMPS)/install ## Check style (ruff) and spelling (codespell)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
 
 format: $(STAMPS)/install ## Format the code (ruff)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
