@@ -13,6 +13,10 @@ from bnlib.batch import (
     batch_norm_inference_backward,
     update_running,
 )
+from bnlib.filter_response import (
+    filter_response_norm,
+    filter_response_norm_backward,
+)
 from bnlib.fold import fold_batch_norm
 from bnlib.ghost import ghost_batch_norm, ghost_batch_norm_backward
 from bnlib.group import group_norm, group_norm_backward
@@ -21,12 +25,24 @@ from bnlib.layer import layer_norm, layer_norm_backward
 from bnlib.moments import merge_moments
 from bnlib.renorm import batch_renorm, batch_renorm_backward
 from bnlib.rms import rms_norm, rms_norm_backward
+from bnlib.spectral import (
+    SpectralNormCache,
+    spectral_norm,
+    spectral_norm_backward,
+)
+from bnlib.standardisation import (
+    weight_standardisation,
+    weight_standardisation_backward,
+)
+from bnlib.tanh import DynamicTanhCache, dynamic_tanh, dynamic_tanh_backward
 from bnlib.weight import WeightNormCache, weight_norm, weight_norm_backward
 
 from bnlib import nn  # isort: skip (its layers call the functions above)
 
 __all__ = [
     "Cache",
+    "DynamicTanhCache",
+    "SpectralNormCache",
     "WeightNormCache",
     "batch_norm",
     "batch_norm_backward",
@@ -34,6 +50,10 @@ __all__ = [
     "batch_norm_inference_backward",
     "batch_renorm",
     "batch_renorm_backward",
+    "dynamic_tanh",
+    "dynamic_tanh_backward",
+    "filter_response_norm",
+    "filter_response_norm_backward",
     "fold_batch_norm",
     "ghost_batch_norm",
     "ghost_batch_norm_backward",
@@ -47,7 +67,11 @@ __all__ = [
     "nn",
     "rms_norm",
     "rms_norm_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "update_running",
     "weight_norm",
     "weight_norm_backward",
+    "weight_standardisation",
+    "weight_standardisation_backward",
 ]

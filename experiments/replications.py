@@ -41,8 +41,8 @@ class Replication:
 def replications(page: str | Path) -> tuple[list[Replication], str]:
     """Return the results in a chapter's table, and the remarks around it.
 
-    Numbers of the chapter become references to it. A source that is only "the same"
-    is named.
+    Numbers of the chapter become references to it. A source that is only "the same",
+    or another place in it, is named.
 
     Parameters
     ----------
@@ -70,8 +70,10 @@ def replications(page: str | Path) -> tuple[list[Replication], str]:
             raise ValueError(f"{page}: {len(cells)} columns, expected 5: {line}")
         if citation := CITATION.search(cells[0]):
             cited = citation[0]
-        else:
+        elif "the same" in cells[0]:
             cells[0] = cells[0].replace("the same", cited)
+        else:
+            cells[0] = f"{cited}, {cells[0]}"
         rows.append(Replication(*cells))
     remarks = "\n".join(line for line in lines if not line.startswith("|"))
     return rows, re.sub(r"\n{3,}", "\n\n", remarks).strip()

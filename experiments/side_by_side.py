@@ -29,12 +29,15 @@ class Runs:
         Share of right classes, in per cent, in evaluation mode.
     loss : numpy.ndarray of shape (steps, rates, seeds)
         Of each step's batch.
+    state : dict of str to torch.Tensor
+        Parameters and buffers after training, of shape (rates, seeds, ...).
     """
 
     rates: tuple[float, ...]
     validation: np.ndarray
     test: np.ndarray
     loss: np.ndarray
+    state: dict[str, torch.Tensor]
 
     @property
     def best(self) -> int:
@@ -133,6 +136,10 @@ def train_many(
         validation=accuracy([d.x_test for d in kept], [d.y_test for d in kept]),
         test=accuracy([d.x_test for d in tasks], [d.y_test for d in tasks]),
         loss=torch.stack(losses).detach().view(steps, runs // len(seeds), -1).numpy(),
+        state={
+            name: p.detach().unflatten(0, (len(rates), len(seeds)))
+            for name, p in (parameters | buffers).items()
+        },
     )
 
 

@@ -81,7 +81,7 @@ class Norm:
     def statistics(self, x):
         """Return mean and biased variance in float64, by their definition."""
         x = np.asarray(x, np.float64).reshape(self.view)
-        if self.name.startswith("rms"):
+        if self.name.startswith(("rms", "filter")):
             return None, np.mean(x**2, axis=self.reduced)
         return x.mean(self.reduced), x.var(self.reduced)
 
@@ -226,6 +226,25 @@ def instance(shape):
     )
 
 
+def torch_filter_response(x, g, b):
+    positions = tuple(range(2, x.ndim))
+    xhat = x / (x.square().mean(positions, keepdim=True) + EPS).sqrt()
+    return (xhat.movedim(1, -1) * g + b).movedim(-1, 1)
+
+
+def filter_response(shape):
+    return Norm(
+        name=f"filter response {shape}",
+        shape=shape,
+        parameters=((shape[1],),) * 2,
+        forward=partial(bnlib.filter_response_norm, eps=EPS),
+        backward=bnlib.filter_response_norm_backward,
+        reference=torch_filter_response,
+        view=shape,
+        reduced=tuple(range(2, len(shape))),
+    )
+
+
 def weight(shape, axis, length_shape):
     kept = tuple(n if a == axis else 1 for a, n in enumerate(shape))
     return Norm(
@@ -235,6 +254,62 @@ def weight(shape, axis, length_shape):
         forward=partial(bnlib.weight_norm, axis=axis),
         backward=bnlib.weight_norm_backward,
         reference=lambda v, g: torch._weight_norm(v, g.reshape(kept), axis),
+    )
+
+
+def dynamic_tanh(shape, axis):
+    def reference(x, g, b, a):
+        return (torch.tanh(a * x).movedim(axis, -1) * g + b).movedim(-1, axis)
+
+    return Norm(
+        name=f"tanh {shape} axis {axis}",
+        shape=shape,
+        parameters=((shape[axis],), (shape[axis],), (1,)),
+        forward=partial(bnlib.dynamic_tanh, axis=axis),
+        backward=bnlib.dynamic_tanh_backward,
+        reference=reference,
+    )
+
+
+def torch_standardisation(v, g, axis):
+    others = tuple(a for a in range(v.ndim) if a != axis)
+    var, mean = torch.var_mean(v, others, correction=0, keepdim=True)
+    kept = [-1 if a == axis else 1 for a in range(v.ndim)]
+    return g.reshape(kept) * (v - mean) / (var + EPS).sqrt()
+
+
+def standardised(shape, axis):
+    return Norm(
+        name=f"standardised weight {shape} axis {axis}",
+        shape=shape,
+        parameters=((shape[axis],),),
+        forward=partial(bnlib.weight_standardisation, axis=axis, eps=EPS),
+        backward=bnlib.weight_standardisation_backward,
+        reference=partial(torch_standardisation, axis=axis),
+        view=shape,
+        reduced=tuple(a for a in range(len(shape)) if a != axis),
+    )
+
+
+def torch_spectral(w, u=None, axis=0):
+    matrix = w.movedim(axis, 0).flatten(1)
+    if u is None:
+        return w / torch.linalg.matrix_norm(matrix, 2)
+    with torch.no_grad():
+        v = F.normalize(matrix.T @ u, dim=0)
+        u = F.normalize(matrix @ v, dim=0)
+    return w / (u @ matrix @ v)
+
+
+def spectral(shape, axis, steps=False):
+    return Norm(
+        name=f"{'power' if steps else 'spectral'} {shape} axis {axis}",
+        shape=shape,
+        parameters=(),
+        forward=partial(bnlib.spectral_norm, axis=axis),
+        backward=lambda dy, cache: (bnlib.spectral_norm_backward(dy, cache),),
+        reference=partial(torch_spectral, axis=axis),
+        constants=(np.linspace(-1, 2, shape[axis]),) if steps else (),
     )
 
 
@@ -263,14 +338,30 @@ NORMS = [
     instance((2, 3, 5)),
     instance((2, 3, 5, 7)),
     instance((2, 3, 5, 4, 7)),
+    filter_response((2, 3, 5)),
+    filter_response((2, 3, 5, 1)),
+    filter_response((2, 3, 5, 7)),
     weight((5, 7), 0, (5,)),
     weight((5, 3, 2, 7), 0, (5, 1, 1, 1)),
     weight((5, 7, 3), 1, (7,)),
+    standardised((5, 7), 0),
+    standardised((5, 3, 2, 7), 0),
+    standardised((5, 7, 3), 1),
+    spectral((5, 7), 0),
+    spectral((7, 5), 0),
+    spectral((5, 3, 2, 7), 0),
+    spectral((5, 7, 3), 1),
+    spectral((5, 3, 2, 7), 0, steps=True),
+    spectral((5, 7, 3), 1, steps=True),
+    dynamic_tanh((7,), -1),
+    dynamic_tanh((7, 5), -1),
+    dynamic_tanh((3, 5, 7, 2), 1),
 ]
 SMALL = {
     name: next(n for n in NORMS if n.name.startswith(name))
     for name in (
-        "batch renorm ghost layer rms group instance weight".split()  # one of each
+        "batch renorm ghost layer rms group instance filter weight standardised "
+        "spectral tanh".split()  # one of each
     )
 }
 

@@ -20,6 +20,15 @@ BATCH = bnlib.batch_norm(X, P, P)[1]
 GROUP = bnlib.group_norm(X, P, P, num_groups=3)[1]
 WEIGHT = bnlib.weight_norm(X, np.ones(4))[1]
 
+# What functions call their input and their parameter, where not x and gamma.
+INPUT = {
+    "fold_batch_norm": "w",
+    "spectral_norm": "w",
+    "weight_norm": "v",
+    "weight_standardisation": "v",
+}
+PARAMETER = {"spectral_norm": "u", "weight_norm": "g"}
+
 # Every forward function as a function of x, of gamma and of keywords alone.
 FORWARD = {
     "batch_norm": lambda x=X, g=P, **k: bnlib.batch_norm(x, g, P, **k),
@@ -41,6 +50,14 @@ FORWARD = {
     "instance_norm": lambda x=X, g=P, **k: bnlib.instance_norm(x, g, P, **k),
     "layer_norm": lambda x=LAST, g=P, **k: bnlib.layer_norm(x, g, P, **k),
     "rms_norm": lambda x=LAST, g=P, **k: bnlib.rms_norm(x, g, **k),
+    "filter_response_norm": lambda x=X, g=P, **k: bnlib.filter_response_norm(
+        x, g, P, **k
+    ),
+    "dynamic_tanh": lambda x=LAST, g=P, **k: bnlib.dynamic_tanh(x, g, P, P[:1], **k),
+    "weight_standardisation": lambda x=FIRST, g=P, **k: bnlib.weight_standardisation(
+        x, g, **k
+    ),
+    "spectral_norm": lambda x=FIRST, g=P, **k: bnlib.spectral_norm(x, g, **k),
     "weight_norm": lambda x=FIRST, g=P, **k: bnlib.weight_norm(x, g, **k),
     "fold_batch_norm": lambda x=FIRST, g=P, **k: bnlib.fold_batch_norm(
         x, P, g, P, P, P, **k
@@ -54,7 +71,11 @@ CACHES = {  # of x = X
     "instance_norm": FORWARD["instance_norm"]()[1],
     "layer_norm": bnlib.layer_norm(X, None, None)[1],
     "rms_norm": bnlib.rms_norm(X, None)[1],
+    "filter_response_norm": bnlib.filter_response_norm(X, None, None)[1],
     "weight_norm": WEIGHT,
+    "weight_standardisation": bnlib.weight_standardisation(X, None)[1],
+    "spectral_norm": bnlib.spectral_norm(X)[1],
+    "dynamic_tanh": bnlib.dynamic_tanh(X, None, None, P[:1])[1],
 }
 # Every backward function as a function of dy alone.
 BACKWARD = {
@@ -84,12 +105,12 @@ def raises(error, *patterns):
 @pytest.mark.parametrize("kind", NO_ARRAY)
 @pytest.mark.parametrize("name", FORWARD)
 def test_input_is_no_array(name, kind):
-    letter = {"weight_norm": "v", "fold_batch_norm": "w"}.get(name, "x")
+    letter = INPUT.get(name, "x")
     call, bad = FORWARD[name], NO_ARRAY[kind]
     with raises(TypeError, rf"^{letter} is a \w", "expected a NumPy or CuPy array"):
         call(bad(X))
     if kind != "None":
-        letter = "g" if name == "weight_norm" else "gamma"
+        letter = PARAMETER.get(name, "gamma")
         with raises(TypeError, rf"^{letter} is a \w", "expected a NumPy or CuPy array"):
             call(g=bad(P))
 
@@ -97,11 +118,11 @@ def test_input_is_no_array(name, kind):
 @pytest.mark.parametrize("dtype", NO_FLOAT)
 @pytest.mark.parametrize("name", FORWARD)
 def test_input_is_no_float(name, dtype):
-    letter = {"weight_norm": "v", "fold_batch_norm": "w"}.get(name, "x")
+    letter = INPUT.get(name, "x")
     call = FORWARD[name]
     with raises(TypeError, f"^{letter} has dtype", "expected a floating-point dtype"):
         call(np.ones((4, 3, 2), dtype))
-    letter = "g" if name == "weight_norm" else "gamma"
+    letter = PARAMETER.get(name, "gamma")
     with raises(TypeError, f"^{letter} has dtype", "expected a floating-point dtype"):
         call(g=np.ones(3, dtype))
 
@@ -109,7 +130,7 @@ def test_input_is_no_float(name, dtype):
 @pytest.mark.parametrize("name", FORWARD)
 def test_parameter_does_not_fit(name):
     call = FORWARD[name]
-    letter = "g" if name == "weight_norm" else "gamma"
+    letter = PARAMETER.get(name, "gamma")
     for wrong in (np.ones(2), np.ones(6), np.ones((1, 3)), np.array(1.0)):
         shape = re.escape(str(wrong.shape))
         with raises(ValueError, rf"^{letter} has shape {shape}; expected \(3,\), \w+"):
@@ -117,18 +138,21 @@ def test_parameter_does_not_fit(name):
     for bad in (np.nan, np.inf, -np.inf):
         with raises(ValueError, f"^{letter} holds NaN, infinity or", "finite"):
             call(g=np.array([1, bad, 1]))
-    first = {"weight_norm": "v", "fold_batch_norm": "w"}.get(name, "x")
+    first = INPUT.get(name, "x")
     with raises(TypeError, rf"^{first} is a numpy\S+ but \w+ is a array_api_strict"):
         call(g=STRICT)
     with raises(TypeError, rf"^{first} is a array_api_strict\S+ but \w+ is a numpy"):
         call(array_api_strict.asarray(X))
 
 
+MAY_BE_FLAT = ("layer_norm", "rms_norm", "dynamic_tanh")
+
+
 @pytest.mark.parametrize("name", FORWARD)
 def test_input_is_empty_or_too_flat(name):
-    letter = {"weight_norm": "v", "fold_batch_norm": "w"}.get(name, "x")
+    letter = INPUT.get(name, "x")
     call = FORWARD[name]
-    flat = np.array(1.0) if name in ("layer_norm", "rms_norm") else np.ones(3)
+    flat = np.array(1.0) if name in MAY_BE_FLAT else np.ones(3)
     with raises(ValueError, rf"^{letter} has shape \(", "expected at least . dim"):
         call(flat)
     if "inference" not in name:
@@ -139,11 +163,8 @@ def test_input_is_empty_or_too_flat(name):
                 call(np.ones(shape))
 
 
-WITH_AXIS = [
-    name
-    for name in FORWARD
-    if name not in ("group_norm", "instance_norm", "fold_batch_norm")
-]
+NO_AXIS = ("group_norm", "instance_norm", "filter_response_norm", "fold_batch_norm")
+WITH_AXIS = [name for name in FORWARD if name not in NO_AXIS]
 
 
 @pytest.mark.parametrize("name", WITH_AXIS)
@@ -156,7 +177,10 @@ def test_axis(name):
             FORWARD[name](axis=axis)
 
 
-@pytest.mark.parametrize("name", [n for n in FORWARD if n != "weight_norm"])
+NO_EPS = ("weight_norm", "spectral_norm", "dynamic_tanh")
+
+
+@pytest.mark.parametrize("name", [n for n in FORWARD if n not in NO_EPS])
 def test_eps(name):
     for eps in (-1e-5, float("nan"), float("inf"), -float("inf")):
         with raises(ValueError, rf"^eps is {eps}; expected a (finite )?number >= 0"):
@@ -169,7 +193,7 @@ def test_eps(name):
 @pytest.mark.parametrize("eps", [0, 1e-60])  # 1e-60 is 0 in float32
 @pytest.mark.parametrize(
     "name",
-    [n for n in FORWARD if n not in ("weight_norm", "fold_batch_norm")],
+    [n for n in FORWARD if n not in (*NO_EPS, "fold_batch_norm")],
 )
 def test_zero_variance_without_eps(name, eps):
     zeros = np.zeros((4, 3, 3), np.float32)
@@ -179,6 +203,9 @@ def test_zero_variance_without_eps(name, eps):
         ),
         "batch_norm_inference_backward": lambda: bnlib.batch_norm_inference_backward(
             zeros, zeros, P, P, zeros[0, 0], eps=eps
+        ),
+        "weight_standardisation": lambda: bnlib.weight_standardisation(
+            zeros, None, eps=eps
         ),
     }
     with raises(ValueError, "^eps is", "var.* is 0|holds a 0", "expected"):
@@ -353,6 +380,46 @@ OTHERS = {
         ValueError,
         "expected non-zero directions",
     ),
+    "alpha is None": (
+        lambda: bnlib.dynamic_tanh(LAST, P, P, None),
+        TypeError,
+        r"expected an array of shape \(1,\)",
+    ),
+    "alpha is a float": (
+        lambda: bnlib.dynamic_tanh(LAST, P, P, 0.5),
+        TypeError,
+        "expected a NumPy or CuPy array",
+    ),
+    "alpha has shape (3,)": (
+        lambda: bnlib.dynamic_tanh(LAST, P, P, P),
+        ValueError,
+        r"expected \(1,\), one value",
+    ),
+    "alpha holds NaN": (
+        lambda: bnlib.dynamic_tanh(LAST, P, P, P[:1] * np.nan),
+        ValueError,
+        "expected finite numbers",
+    ),
+    "w holds zeros only": (
+        lambda: bnlib.spectral_norm(np.zeros((3, 2))),
+        ValueError,
+        "expected another matrix",
+    ),
+    "w holds NaN": (
+        lambda: bnlib.spectral_norm(np.full((3, 2), np.nan)),
+        ValueError,
+        "expected finite",
+    ),
+    "u is orthogonal to all columns of w": (
+        lambda: bnlib.spectral_norm(np.eye(3)[:2], np.zeros(2)),
+        ValueError,
+        "expected another u",
+    ),
+    "v has shape (3, 1): one weight per slice along axis 0": (
+        lambda: bnlib.weight_standardisation(np.ones((3, 1)), P),
+        ValueError,
+        "expected at least two",
+    ),
     "g is None": (
         lambda: bnlib.weight_norm(X, None),
         TypeError,
@@ -409,7 +476,11 @@ def test_message(start):
 def test_every_public_function_is_covered():
     functions = {n for n in bnlib.__all__ if callable(getattr(bnlib, n))}
     covered = {*FORWARD, *BACKWARD, *RUNNING, "merge_moments", "Cache"}
-    assert functions - covered == {"WeightNormCache"}
+    assert functions - covered == {
+        "DynamicTanhCache",
+        "SpectralNormCache",
+        "WeightNormCache",
+    }
 
 
 def test_import_is_light():

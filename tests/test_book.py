@@ -15,8 +15,13 @@ ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [c["file"] for part in TOC["parts"] for c in part["chapters"]]
+LISTS = {"chapters/reading_list", "chapters/replications"}  # numbered, but no chapters
 CHAPTERS = [
-    c["file"] for part in TOC["parts"] if part.get("numbered") for c in part["chapters"]
+    c["file"]
+    for part in TOC["parts"]
+    if part.get("numbered")
+    for c in part["chapters"]
+    if c["file"] not in LISTS
 ]
 
 

@@ -166,6 +166,17 @@ MUTANTS = [  # module, right, wrong
         "range(len(view)) if a != axis + 1",
     ),
     ("rms", "centred=False", "centred=True", "formula"),
+    (
+        "standardisation",
+        "if a != axis),\n        parameter",
+        "if a > axis),\n        parameter",
+    ),
+    ("standardisation", "if index.count < 2:", "if False:", "arguments"),
+    ("spectral", "dy - along * outer) / sigma", "dy - along * outer)"),
+    ("spectral", "u = xp.matmul(matrix, v)", "u = 2 * xp.matmul(matrix, v)"),
+    ("spectral", "outer = xp.moveaxis(outer, 0, cache.axis)", "pass", "formula"),
+    ("filter_response", "centred=False", "centred=True", "formula"),
+    ("filter_response", "range(2, x.ndim)", "range(3, x.ndim)", "formula"),
     # The rest.
     ("renorm", "std / std_r, 1 / r_max, r_max", "std_r / std, 1 / r_max, r_max"),
     ("renorm", "-d_max, d_max", "0, d_max"),

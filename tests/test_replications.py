@@ -66,15 +66,17 @@ def test_a_number_becomes_a_reference_and_the_same_is_named(tmp_path):
         tmp_path,
         "| {cite:t}`a2015`, fig. 1 | so \\| so | here | {glue:text}`x-y` | Yes, but |",
         "| the same, fig. 2 | more | there | {glue:text}`x-z:.2f` | not here |",
+        "| table 3 | most | yonder | {glue:text}`x-v:.0f` | in part |",
         after="\n\n```{code-cell} ipython3\nhidden\n```\n\nIn {glue:text}`x-w:.0%`.",
     )
-    (one, two), remarks = replications(page)
+    (one, two, three), remarks = replications(page)
     assert one.says == "so \\| so"
     assert one.ours == "{glue:text}`page.md::x-y:s`"
     assert two.source == "{cite:t}`a2015`, fig. 2"
     assert two.ours == "{glue:text}`page.md::x-z:.2f`"
+    assert three.source == "{cite:t}`a2015`, table 3"
     assert remarks == "In {glue:text}`page.md::x-w:.0%`."
-    assert (one.kind, two.kind) == ("yes", "no")
+    assert [r.kind for r in (one, two, three)] == ["yes", "no", "in part"]
     assert table(page).data.splitlines()[0] == f"| {' | '.join(COLUMNS)} |"
 
 
