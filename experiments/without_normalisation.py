@@ -583,7 +583,7 @@ def at_norms(network: Transformer, x: Tensor) -> list[Tensor]:
 
 
 def largest_stable(runs: Runs, limit: float = 1.15) -> float:
-    """Return the largest rate up to which training does not fail with any seed.
+    """Return the largest rate at which training does not fail with any seed.
 
     Parameters
     ----------
@@ -596,9 +596,8 @@ def largest_stable(runs: Runs, limit: float = 1.15) -> float:
     Returns
     -------
     float
-        0 if the smallest rate fails already.
+        0 if it fails at every rate.
     """
     late = np.nan_to_num(runs.loss[-(len(runs.loss) // 4) :].mean(0), nan=np.inf)
-    fine = (late < limit).all(axis=1)
-    count = len(fine) if fine.all() else int(fine.argmin())
-    return runs.rates[count - 1] if count else 0.0
+    fine = np.flatnonzero((late < limit).all(axis=1))
+    return runs.rates[fine[-1]] if len(fine) else 0.0
