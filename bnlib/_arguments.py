@@ -195,3 +195,12 @@ def check_running(xp, running_mean, running_var, channels, dtype):
     if bool(xp.any(var < 0)):
         raise ValueError("running_var holds negative values; expected variances >= 0")
     return mean, var
+
+
+def check_cache(norm, cache, kind):
+    """Raise TypeError unless a cache is what the function of this name returns."""
+    if not isinstance(cache, kind):
+        raise TypeError(
+            f"cache is a {type_name(cache)}; expected the cache that bnlib.{norm} "
+            "returned"
+        )

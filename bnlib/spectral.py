@@ -7,11 +7,11 @@ from bnlib._arguments import (
     accumulation_dtype,
     cast,
     check_axis,
+    check_cache,
     check_data,
     check_parameter,
     check_shape,
     namespace,
-    type_name,
 )
 from bnlib._formula import sum_over
 
@@ -143,11 +143,7 @@ def spectral_norm_backward(dy, cache):
     TypeError, ValueError
         If the cache is not from `spectral_norm`, or dy does not fit w.
     """
-    if not isinstance(cache, SpectralNormCache):
-        raise TypeError(
-            f"cache is a {type_name(cache)}; expected the cache that "
-            "bnlib.spectral_norm returned"
-        )
+    check_cache("spectral_norm", cache, SpectralNormCache)
     w, sigma = cache.w, cache.sigma
     xp = namespace(dy=dy, w=w)
     accumulation_dtype(xp, "dy", dy)

@@ -7,11 +7,11 @@ from bnlib._arguments import (
     accumulation_dtype,
     cast,
     check_axis,
+    check_cache,
     check_data,
     check_parameter,
     check_shape,
     namespace,
-    type_name,
 )
 from bnlib._formula import sum_over
 
@@ -134,11 +134,7 @@ def dynamic_tanh_backward(dy, cache):
     TypeError, ValueError
         If the cache is not from `dynamic_tanh`, or dy does not fit x.
     """
-    if not isinstance(cache, DynamicTanhCache):
-        raise TypeError(
-            f"cache is a {type_name(cache)}; expected the cache that "
-            "bnlib.dynamic_tanh returned"
-        )
+    check_cache("dynamic_tanh", cache, DynamicTanhCache)
     x, alpha = cache.x, cache.alpha
     xp = namespace(dy=dy, x=x)
     accumulation_dtype(xp, "dy", dy)

@@ -7,11 +7,11 @@ from bnlib._arguments import (
     accumulation_dtype,
     cast,
     check_axis,
+    check_cache,
     check_data,
     check_parameter,
     check_shape,
     namespace,
-    type_name,
 )
 from bnlib._formula import sum_over
 
@@ -116,11 +116,7 @@ def weight_norm_backward(dw, cache):
     TypeError, ValueError
         If the cache is not from `weight_norm`, or dw does not fit v.
     """
-    if not isinstance(cache, WeightNormCache):
-        raise TypeError(
-            f"cache is a {type_name(cache)}; expected the cache that "
-            "bnlib.weight_norm returned"
-        )
+    check_cache("weight_norm", cache, WeightNormCache)
     v, g, norm = cache.v, cache.g, cache.norm
     xp = namespace(dw=dw, v=v)
     accumulation_dtype(xp, "dw", dw)

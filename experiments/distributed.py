@@ -237,9 +237,14 @@ def one_layer(
     return result
 
 
-def layer_and_training(rank: int, layer: dict, train: dict) -> tuple[dict, dict]:
-    """Return what `one_layer` and `training` return: one start for two jobs."""
-    return one_layer(rank, **layer), training(rank, **train)
+def layer_and_training(
+    rank: int, layer: dict, trainings: Sequence[dict]
+) -> tuple[dict, dict]:
+    """Return what `one_layer` and some `training` return: one start for all."""
+    results = {}
+    for task in trainings:
+        results |= training(rank, **task)
+    return one_layer(rank, **layer), results
 
 
 def network(seed: int, *, synced: bool = False) -> nn.Sequential:
