@@ -35,6 +35,21 @@ def exercises(sets: Sets = None) -> None:
 
 
 @app.command()
+def check(
+    notebook: Annotated[
+        Path, typer.Argument(help="Such as work/ps1/ps1_forward.ipynb.")
+    ],
+) -> None:
+    """Run the checks of a learner's notebook and show the progress.
+
+    Exit status: 0 all pass, 1 could not run, 3 some do not pass yet.
+    """
+    from grading.check import check
+
+    _finish(check(notebook, console))
+
+
+@app.command()
 def sample(sets: Sets = None) -> None:
     """Grade the sample class and write its feedback."""
     course = _open_course()

@@ -14,6 +14,9 @@ A solution stands between ``BEGIN SOLUTION`` and ``END SOLUTION``, hidden checks
 between ``BEGIN HIDDEN TESTS`` and ``END HIDDEN TESTS``. Nothing in the result depends
 on when or where it is built: cell ids derive from grade ids, and there are no outputs.
 
+Where ``pyproject.toml`` says where the course is published (``Repository`` in
+``[project.urls]``), every set begins with a cell that installs the checks if need be.
+
 The header's ``packages: [numpy, torch]`` names what answers may import when they are
 graded; by default it is NumPy only.
 """
@@ -26,6 +29,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from bnlib.check import project_url
 from grading import CourseError
 
 SET_NAME = re.compile(r"(?P<set>ps\d+)_[a-z0-9_]+")
@@ -35,6 +39,12 @@ MARKERS = {
     "solution": ("BEGIN SOLUTION", "END SOLUTION"),
     "hidden tests": ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS"),
 }
+INSTALL = """\
+try:
+    import bnlib
+except ModuleNotFoundError:  # on Colab, for example
+    %pip install --quiet "bnlib @ git+{address}"
+"""
 METADATA = {
     "kernelspec": {
         "display_name": "Python 3",
@@ -88,14 +98,29 @@ def build(path: Path) -> NotebookNode:
             _complete(cell)
         except CourseError as error:
             raise CourseError(f"{path}: {_describe(cell, position)}: {error}") from None
+    cells = [*_install(), *text.cells]
     try:
-        _name_cells(text.cells)
+        _name_cells(cells)
     except CourseError as error:
         raise CourseError(f"{path}: {error}") from None
-    if not any(is_graded(cell) for cell in text.cells):
+    if not any(is_graded(cell) for cell in cells):
         raise CourseError(f"{path}: no cell is graded")
     metadata = METADATA | _packages(path, text.metadata)
-    return nbformat.v4.new_notebook(cells=text.cells, metadata=metadata)
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def _install() -> list[NotebookNode]:
+    """Return the first cell of a set whose course says where it is published.
+
+    It installs the checks where they are missing, on Colab for example.
+    """
+    address = project_url("repository")
+    if not address:
+        return []
+    cell = nbformat.v4.new_code_cell(INSTALL.format(address=address))
+    cell.metadata["nbgrader"] = {"grade_id": "install"}
+    _complete(cell)
+    return [cell]
 
 
 def _packages(path: Path, header: dict) -> dict:

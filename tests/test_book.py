@@ -63,6 +63,12 @@ def test_no_script_fails_for_a_name_that_is_declared_twice(page):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_quiz_waits_for_mathjax(chapter):
+    text = html(chapter)
+    assert "window.MathJax?.typeset" in text and "typeof MathJax !" not in text
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_has_its_parts(chapter):
     text = html(chapter)
     for part in (

@@ -440,6 +440,17 @@ def lives(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+def test_a_call_that_was_stopped_is_gone_without_a_sandbox_too():
+    student = Student(choose("none"), ("numpy",), Limits(cell=1))
+    student.run("a", "one = 1\ndef stuck():\n    while True: pass")
+    with pytest.raises(TimedOut), student.calls() as calls:
+        calls.name("one")
+        started = psutil.Process(student._session._process.pid).children(recursive=True)
+        calls.name("stuck")()
+    student.close()
+    assert len(started) >= 2 and not [process for process in started if lives(process)]
+
+
 def test_nothing_is_left_of_a_daemon(sandbox):
     student = Student(sandbox, ("numpy",), Limits(cell=5))
     known = {process.pid for process in psutil.process_iter()}

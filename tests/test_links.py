@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from course_folder import REPO, make_course
 
-from bnlib.check import CheckFailed, book_address
+from bnlib.check import CheckFailed, project_url
 from bnlib.check import forward as check
 from grading.links import with_links
 
@@ -33,9 +33,9 @@ def published(tmp_path, monkeypatch):
         f"Project-URL: Book, {BOOK[:-1]}\n"
     )
     monkeypatch.syspath_prepend(installed.parent)
-    book_address.cache_clear()
+    project_url.cache_clear()
     yield installed.parent
-    book_address.cache_clear()
+    project_url.cache_clear()
 
 
 def wrong(x, gamma, beta, eps=1e-5):

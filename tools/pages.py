@@ -1,5 +1,6 @@
 """A Sphinx extension: pages load nothing from elsewhere; no script of theirs fails."""
 
+import re
 from pathlib import Path
 
 from myst_nb.ext.glue.utils import PendingGlueReference
@@ -27,6 +28,20 @@ def drop_thebe(app, page, template, context, doctree):
     ]
 
 
+def wait_for_mathjax(app, page, template, context, doctree):
+    """Let quizzes use MathJax only once it has come, not its configuration before that.
+
+    They would take that for a MathJax without a version, fail, and fetch another from a
+    public address. What they show early, MathJax typesets with the page.
+    """
+    if "body" in context:
+        context["body"] = re.sub(
+            r"typeof MathJax !==? 'undefined'",
+            "window.MathJax?.typeset",
+            context["body"],
+        )
+
+
 def note_borrowing(app, doctree):
     """Remember which pages show numbers of other pages."""
     app.env.metadata[app.env.docname]["borrows"] = any(
@@ -45,4 +60,5 @@ def setup(app):
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", wait_for_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

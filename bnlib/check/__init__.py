@@ -9,7 +9,7 @@ Each holds exercises, to be called with the learner's function::
 Hidden tests call them with other inputs: ``seed=seed`` for each of `hidden_seeds`.
 """
 
-from bnlib.check._book import book_address
+from bnlib.check._book import book_address, project_url
 from bnlib.check._exercise import Case, CheckFailed, Exercise, Mistake
 from bnlib.check._seeds import hidden_seeds
 
@@ -20,4 +20,5 @@ __all__ = [
     "Mistake",
     "book_address",
     "hidden_seeds",
+    "project_url",
 ]

@@ -202,8 +202,9 @@ class Session:
         """End every process in the sandbox."""
         if self._process.poll() is None:
             inside = self._processes()
-            # With the first process inside all others go, and then what started it.
-            for process in inside[:1]:
+            # With the first process inside a sandbox all others go, and then what
+            # started it.
+            for process in inside[:1] if self._walled else inside:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             for end in (self._process.terminate, self._process.kill, None):
