@@ -19,7 +19,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help course book exercises grades test mutants hostile hostile-if-changed grader-report bench-grader lint format \
-  serve lab clean
+  links serve lab clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -57,8 +57,16 @@ grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right 
 bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (15 minutes)
 	@$(BIN)/python benchmarks/grader.py
 
-lint: $(STAMPS)/install ## Check style (ruff) and spelling (codespell)
+lint: $(STAMPS)/install ## Check style (ruff), spelling (codespell), what GitHub reads (its schemas)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+	@check() { $(BIN)/check-jsonschema -q --builtin-schema vendor.$$@; } && \
+	  check github-workflows .github/workflows/*.yml && \
+	  check dependabot .github/dependabot.yml && \
+	  check github-issue-forms .github/ISSUE_TEMPLATE/*.yml && \
+	  check citation-file-format CITATION.cff
+
+links: book ## Try every link of the book (needs the internet)
+	@$(BIN)/jupyter-book build . --builder linkcheck
 
 format: $(STAMPS)/install ## Format the code (ruff)
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
