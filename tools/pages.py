@@ -1,9 +1,16 @@
-"""A Sphinx extension: pages load nothing from elsewhere; no script of theirs fails."""
+"""A Sphinx extension: pages load nothing from elsewhere; no script of theirs fails.
 
+Where ``pyproject.toml`` says at which address the book is published, pages say so, too.
+"""
+
+import json
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from myst_nb.ext.glue.utils import PendingGlueReference
+
+from bnlib.check import book_address
 
 STATIC = Path(__file__).parents[1] / "_build" / "static"
 MATHJAX = "mathjax/tex-chtml.js"
@@ -54,8 +61,45 @@ def write_borrowing_again(app, env):
     return [name for name, page in env.metadata.items() if page.get("borrows")]
 
 
+def publish(app, address):
+    """Give pages a canonical address, a sitemap, and cards for links to them."""
+    app.config.html_baseurl = address
+    app.config.notfound_urls_prefix = urlsplit(address).path
+    app.config.sitemap_url_scheme = "{link}"
+    app.config.ogp_site_url = address
+    app.config.ogp_site_name = app.config.html_title
+    app.config.ogp_social_cards = {"image_mini": "_static/favicon.png"}
+    app.setup_extension("sphinx_sitemap")
+    app.setup_extension("sphinxext.opengraph")
+    app.connect("html-page-context", describe_course)
+
+
+def describe_course(app, page, template, context, doctree):
+    """Tell search engines on the front page that this is a course."""
+    if page == app.config.root_doc:
+        course = {
+            "@context": "https://schema.org",
+            "@type": "Course",
+            "name": app.config.html_title,
+            "description": "One idea, with executed experiments and graded exercises",
+            "url": app.config.html_baseurl,
+            "inLanguage": app.config.language,
+            "isAccessibleForFree": True,
+            "license": "https://creativecommons.org/licenses/by/4.0/",
+            "provider": {"@type": "Organization", "name": app.config.author},
+        }
+        context["metatags"] = context.get("metatags", "") + (
+            f'<script type="application/ld+json">{json.dumps(course)}</script>'
+        )
+
+
 def setup(app):
     """Register with Sphinx."""
+    app.setup_extension("notfound.extension")
+    if address := book_address():
+        publish(app, address)
+    else:
+        app.config.notfound_urls_prefix = "/"
     app.connect("config-inited", use_our_mathjax)
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
