@@ -148,14 +148,11 @@ class Layer(nn.Module):
         runs, tokens, width = x.shape
         length = self.design.length
         q, k, v = (
-            part(x).view(runs * tokens // length, length, width)
+            part(x).view(-1, 1, length, width)  # one head
             for part in (self.query, self.key, self.value)
         )
-        weights = q @ k.transpose(1, 2) / width**0.5
-        if self.design.causal:
-            later = torch.ones(length, length, dtype=torch.bool).triu(1)
-            weights = weights.masked_fill(later, -torch.inf)
-        return self.out((weights.softmax(-1) @ v).view(runs, tokens, width))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.design.causal)
+        return self.out(mixed.view(runs, tokens, width))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Change each token by itself."""
@@ -404,9 +401,9 @@ def train(
     model = Transformer(design, [*seeds] * len(rates)).train()
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     parameters = list(model.parameters())
-    first = [torch.zeros_like(p) for p in parameters]
-    second = [torch.zeros_like(p) for p in parameters]
-    rate = torch.tensor(rates).repeat_interleave(len(seeds)).view(-1, 1, 1)
+    sizes = [p[0].numel() for p in parameters]
+    first, second = torch.zeros(2, len(parameters[0]), sum(sizes))
+    rate = torch.tensor(rates).repeat_interleave(len(seeds)).view(-1, 1)
     history = []
     for step in range(1, steps + 1):
         x, y = zip(*(task.train(batch, g) for g in generators), strict=True)
@@ -417,15 +414,13 @@ def train(
         gradients = torch.autograd.grad(loss.sum(), parameters)
         now = step / warm if step <= warm else (steps + 1 - step) / (steps + 1 - warm)
         with torch.no_grad():
-            torch._foreach_lerp_(first, gradients, 0.1)
-            torch._foreach_mul_(second, 0.98)
-            torch._foreach_addcmul_(second, gradients, gradients, 0.02)
-            size = torch._foreach_div(second, 1 - 0.98**step)
-            torch._foreach_sqrt_(size)
-            torch._foreach_add_(size, 1e-8)
-            move = torch._foreach_div(first, size)
-            torch._foreach_mul_(move, [rate * (now / (1 - 0.9**step))] * len(move))
-            torch._foreach_sub_(parameters, move)
+            gradient = torch.cat([g.flatten(1) for g in gradients], 1)
+            first.lerp_(gradient, 0.1)
+            second.mul_(0.98).addcmul_(gradient, gradient, value=0.02)
+            size = (second / (1 - 0.98**step)).sqrt_().add_(1e-8)
+            move = rate * (now / (1 - 0.9**step)) * first / size
+            for p, part in zip(parameters, move.split(sizes, 1), strict=True):
+                p.sub_(part.view_as(p))
     model.eval()
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import batch_norm, cross_entropy, group_norm, layer_norm
 
 from experiments.data import Data
 from experiments.training import descend
@@ -34,8 +34,7 @@ def unit_rows(v: Tensor) -> Tensor:
 
 def standardise_rows(v: Tensor) -> Tensor:
     """Subtract each row's mean and divide by its (biased) standard deviation."""
-    centred = v - v.mean(-1, keepdim=True)
-    return centred / centred.square().mean(-1, keepdim=True).sqrt()
+    return layer_norm(v, v.shape[-1:], eps=0.0)  # in one kernel
 
 
 @torch.no_grad()
@@ -140,7 +139,7 @@ class Networks:
         if k == len(self.v) - 1:
             return v
         if "weight" in self.method:
-            return self.g[k].unsqueeze(-1) * unit_rows(v)
+            return v * (self.g[k] / v.norm(dim=-1)).unsqueeze(-1)
         if self.method == "standard":
             return standardise_rows(v)
         if self.method == "spectral":
@@ -157,23 +156,15 @@ class Networks:
         return torch.einsum("no,noi,ni->n", u, self.v[k], right)
 
     def _normalise(self, k: int, z: Tensor, training: bool) -> Tensor:
-        gamma = self.g[k].unsqueeze(1)
         if self.method == "standard":
-            parts = z.unflatten(-1, (self.groups, -1))
-            var, mean = torch.var_mean(parts, -1, correction=0, keepdim=True)
-            return gamma * ((parts - mean) * (var + EPS).rsqrt()).flatten(-2)
-        if training:
-            var, mean = torch.var_mean(z, 1, correction=0)
-            with torch.no_grad():
-                count = z.shape[1]
-                new = (mean, var * count / (count - 1))
-                self.running[k] = [
-                    0.9 * old + 0.1 * now
-                    for old, now in zip(self.running[k], new, strict=True)
-                ]
-        else:
-            mean, var = self.running[k]
-        return gamma * (z - mean.unsqueeze(1)) * (var + EPS).rsqrt().unsqueeze(1)
+            z = group_norm(z.flatten(0, 1), self.groups, eps=EPS).view_as(z)
+            return self.g[k].unsqueeze(1) * z
+        # Each unit of each network is a channel.
+        units = z.mT.reshape(1, -1, z.shape[1])
+        mean, var = (s.view(-1) for s in self.running[k])
+        gamma = self.g[k].view(-1)
+        y = batch_norm(units, mean, var, gamma, None, training, 0.1, EPS)
+        return y.view_as(z.mT).mT
 
     def __call__(
         self, x: Tensor, *, training: bool = False, pre: list | None = None
@@ -341,7 +332,9 @@ def stretch_directions(nets: Networks, factors: Tensor) -> None:
 
 
 @torch.no_grad()
-def lipschitz(nets: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
+def lipschitz(
+    nets: Networks, x: Tensor, at: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
     """Bound networks' Lipschitz constants from above and from below.
 
     But: not with batch or group normalisation.
@@ -350,23 +343,25 @@ def lipschitz(nets: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
     ----------
     x : torch.Tensor of shape (examples, inputs)
         Where to take Jacobians.
+    at : slice
+        Of which networks; all by default.
 
     Returns
     -------
-    upper : torch.Tensor of shape (networks,)
+    upper : torch.Tensor of shape (networks at `at`,)
         Product of the layers' largest singular values.
-    lower : torch.Tensor of shape (networks,)
+    lower : torch.Tensor of the same shape
         Largest norm of a Jacobian of the scores among the examples.
     """
     if nets.method in ("batch", "standard"):
         raise ValueError(f"method is {nets.method!r}; expected one without activations")
     pre: list[Tensor] = []
     nets(x.expand(nets.size, -1, -1), pre=pre)
-    weights = [nets.weight(k) for k in range(len(nets.v))]
+    weights = [nets.weight(k)[at] for k in range(len(nets.v))]
     upper = torch.stack([spectral_norm(w) for w in weights]).prod(0)
     jacobian = weights[0].unsqueeze(1)
     for w, z in zip(weights[1:], pre, strict=True):
-        jacobian = w.unsqueeze(1) @ ((z > 0).unsqueeze(-1) * jacobian)
+        jacobian = w.unsqueeze(1) @ ((z[at] > 0).unsqueeze(-1) * jacobian)
     return upper, spectral_norm(jacobian).amax(1)
 
 

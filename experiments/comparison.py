@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, cross_entropy, selu
 
 import bnlib
-from experiments.across_weights import power_step, standardise_rows, unit_rows
+from experiments.across_weights import power_step, standardise_rows
 from experiments.data import Data, digits
 from experiments.fixing_batch_norm import BatchRenorm2d, FilterResponseNorm2d
 from experiments.small_batches import SmallBatchNorm2d
@@ -131,7 +131,7 @@ class Conv(nn.Module):
         """Return the kernel to convolve with."""
         v = self.v.flatten(1)
         if self.kind == "weight":
-            v = self.g.unsqueeze(1) * unit_rows(v)
+            v = v * (self.g / v.norm(dim=1)).unsqueeze(1)
         elif self.kind == "standard":
             v = standardise_rows(v)
         elif self.kind == "scaled":

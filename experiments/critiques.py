@@ -118,14 +118,15 @@ def forward(nets: Nets, x: torch.Tensor, *, noise=None, statistics=None) -> Pass
         if layer == len(nets.weights) - 1:
             return Pass(h + shift, hidden, used)
         if nets.scales:
-            if statistics is None:
-                mean = h.mean(1, keepdim=True)
-                used.append((mean, (h - mean).square().mean(1, keepdim=True)))
-            else:
-                used.append(statistics[layer])
-            mean, variance = used[-1]
-            h = (h - mean) * torch.rsqrt(variance + EPS) * nets.scales[layer]
-        h = h + shift
+            given = statistics and statistics[layer]
+            mean = given[0] if given else h.mean(1, keepdim=True)
+            h = h - mean
+            variance = given[1] if given else h.square().mean(1, keepdim=True)
+            used.append((mean, variance))
+            factor = torch.rsqrt(variance + EPS) * nets.scales[layer]
+            h = torch.addcmul(shift, h, factor)
+        else:
+            h = h + shift
         if noise is not None:
             h = noise(layer, h)
         hidden.append(h)

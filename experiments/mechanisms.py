@@ -6,74 +6,15 @@ that all seeds and all learning rates of a grid train together.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from experiments.data import Data, digits
-from experiments.models import mlp
 from experiments.training import batches, descend
-
-
-def trajectory(
-    seed: int,
-    *,
-    rate: float | Callable[[int], float],
-    decay: float = 0.0,
-    scale: float = 1.0,
-    steps: int = 200,
-    data: Data | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Train a batch-norm network whose hidden weights have a rate of their own.
-
-    Parameters
-    ----------
-    seed : int
-        Of the weights and of the order of examples.
-    rate : float or callable
-        Learning rate of the hidden weights, which are scale invariant; ``rate(t)`` if
-        it changes. All other parameters learn with 0.1 and without weight decay.
-    decay : float
-        Weight decay of the hidden weights.
-    scale : float
-        What the initial hidden weights are multiplied by.
-    steps : int
-        Of gradient descent on batches of 64.
-    data : Data, optional
-        The handwritten digits if not given.
-
-    Returns
-    -------
-    loss, norm : numpy.ndarray of shape (steps,)
-        The loss of each batch and the norm of all hidden weights before each step;
-        float64, and eps is negligible, so that only rounding blurs the comparison.
-    """
-    data = digits() if data is None else data
-    torch.manual_seed(seed)
-    norm = partial(nn.BatchNorm1d, eps=1e-30)
-    model = mlp((64, 32, 32, 10), norm=norm).double()
-    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
-    hidden = [layer.weight for layer in linear[:-1]]
-    others = [p for p in model.parameters() if all(p is not w for w in hidden)]
-    with torch.no_grad():
-        for w in hidden:
-            w *= scale
-    groups = [{"params": hidden, "weight_decay": decay}, {"params": others}]
-    optimiser = torch.optim.SGD(groups, lr=0.1)
-    losses, norms = [], []
-    for t, (x, y) in zip(range(steps), batches(data, 64, seed), strict=False):
-        norms.append(sum(w.square().sum().item() for w in hidden) ** 0.5)
-        loss = cross_entropy(model(x.double()), y)
-        losses.append(loss.item())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.param_groups[0]["lr"] = rate(t) if callable(rate) else rate
-        optimiser.step()
-    return np.array(losses), np.array(norms)
 
 
 @dataclass
@@ -122,7 +63,11 @@ def initialise(
 
 
 def standardise(
-    z: Tensor, *, group: int | None = None, reference: int | None = None
+    z: Tensor,
+    *,
+    group: int | None = None,
+    reference: int | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Normalise by the batch, by parts of it, or by its first examples.
 
@@ -135,11 +80,13 @@ def standardise(
     reference : int, optional
         Take the statistics from this many examples at the front: what evaluation mode
         does when they are the training set.
+    eps : float
+        Added to the variance.
     """
     parts = z if group is None else z.unflatten(1, (-1, group))
     centred = parts - parts[..., :reference, :].mean(dim=-2, keepdim=True)
     var = centred[..., :reference, :].square().mean(dim=-2, keepdim=True)
-    return (centred * torch.rsqrt(var + 1e-5)).reshape(z.shape)
+    return (centred * torch.rsqrt(var + eps)).reshape(z.shape)
 
 
 def network(
@@ -180,7 +127,7 @@ def network(
         if watch is not None:
             watch(h)
         z = standardise(h, **statistics) if norm else h
-        branch = activation(gamma * z + beta) @ w
+        branch = activation(torch.addcmul(beta, gamma, z)) @ w
         h = h + branch if residual and branch.shape == h.shape else branch
     return h
 
@@ -196,7 +143,7 @@ def train_many(
     train: Sequence[Tensor] | None = None,
     masks: Sequence[Tensor] | None = None,
     noise: float = 0.0,
-    decay: float = 0.0,
+    decay: float | Sequence[float] = 0.0,
     watch: Callable[[list[Tensor]], None] | None = None,
     **options,
 ) -> None:
@@ -218,8 +165,8 @@ def train_many(
         Zeros and ones that multiply the gradients, one mask for each tensor.
     noise : float
         Probability that a label is replaced by a random one, anew in every batch.
-    decay : float
-        Weight decay of the first tensor that learns.
+    decay : float or sequence of float
+        Weight decay of the first tensor that learns; one for each rate if they differ.
     watch : callable, optional
         Is given the gradients at every step, before it is taken.
     **options
@@ -229,6 +176,7 @@ def train_many(
         train = runs.weights + runs.betas
         train += runs.gammas if options.get("norm", True) else []
     rate = torch.tensor(rates).repeat_interleave(len(seeds))
+    decays = torch.tensor(decay).expand(len(rates)).repeat_interleave(len(seeds))
     generators = [torch.Generator().manual_seed(1000 + seed) for seed in seeds]
 
     def examples():
@@ -251,8 +199,8 @@ def train_many(
     def adjust(grads):
         if watch is not None:
             watch(grads)
-        if decay:
-            train[0].mul_(1 - rate[:, None, None] * decay)
+        if decays.any():
+            train[0].mul_(1 - (rate * decays)[:, None, None])
         grads = [grad.nan_to_num(0, 0, 0) for grad in grads]  # diverged: stays so
         return [g * m for g, m in zip(grads, masks, strict=True)] if masks else grads
 
@@ -288,15 +236,84 @@ def grid(values: Tensor, rates: Sequence, seeds: Sequence) -> np.ndarray:
     return values.reshape(len(rates), len(seeds)).numpy()
 
 
-def norm_dynamics(
+def each_copy(values: Sequence[float], seeds: Sequence[int]) -> Tensor:
+    """Return one value for each copy of the networks, of shape (runs, 1, 1)."""
+    return torch.tensor(values).repeat_interleave(len(seeds))[:, None, None]
+
+
+def trajectory(
     seeds: Sequence[int],
     *,
-    rate: float,
-    decay: float,
+    rate: float | Callable[[int], float],
+    decay: float = 0.0,
     scale: float = 1.0,
+    steps: int = 200,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train batch-norm networks whose hidden weights have a rate of their own.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        Of the weights and of the order of examples, the handwritten digits.
+    rate : float or callable
+        Learning rate of the hidden weights, which are scale invariant; ``rate(t)`` if
+        it changes. All other parameters learn with 0.1 and without weight decay.
+    decay : float
+        Weight decay of the hidden weights.
+    scale : float
+        What the initial hidden weights are multiplied by.
+    steps : int
+        Of gradient descent on batches of 64.
+
+    Returns
+    -------
+    loss, norm : numpy.ndarray of shape (seeds, steps)
+        The loss of each batch and the norm of all hidden weights before each step;
+        float64, and eps is negligible, so that only rounding blurs the comparison.
+    """
+    runs = initialise((64, 32, 32, 10), seeds, gain=1.0)
+    parts = (runs.weights, runs.gammas, runs.betas)
+    runs = Runs(*[[p.double() for p in part] for part in parts])
+    hidden, output = runs.weights[:-1], runs.weights[-1:]
+    for w in hidden:
+        w *= scale / 3**0.5  # as PyTorch's layers start
+    sources = [batches(digits(), 64, seed) for seed in seeds]
+    norms = []
+
+    def examples():
+        for _ in range(steps):
+            squares = sum(w.detach().square().sum((1, 2)) for w in hidden)
+            norms.append(squares.sqrt())
+            x, y = zip(*map(next, sources), strict=True)
+            yield torch.stack(x).double(), torch.stack(y)
+
+    def loss(x, y):
+        logits = network(x, runs, eps=1e-30)
+        return cross_entropy(logits.transpose(1, 2), y, reduction="none").mean(1)
+
+    def adjust(grads):
+        own = rate(len(norms) - 1) if callable(rate) else rate
+        pairs = zip(hidden, grads, strict=False)  # the hidden weights come first
+        moves = [own * (grad + decay * w) for w, grad in pairs]
+        return moves + [0.1 * grad for grad in grads[len(hidden) :]]
+
+    losses = descend(
+        [*hidden, *output, *runs.gammas, *runs.betas],
+        loss,
+        examples(),
+        torch.ones(len(seeds)),  # `adjust` knows the rates
+        adjust=adjust,
+    )
+    return losses.T.numpy(), torch.stack(norms, 1).numpy()
+
+
+def norm_dynamics(
+    seeds: Sequence[int],
+    settings: Sequence[tuple[float, float, float]],
+    *,
     steps: int = 1000,
     every: int = 10,
-) -> dict[str, np.ndarray]:
+) -> list[dict[str, np.ndarray]]:
     """Follow the length of the first layer's weight vectors in training.
 
     Digits, one hidden layer of 32 units with batch norm, labels of which a fifth are
@@ -305,22 +322,22 @@ def norm_dynamics(
     Parameters
     ----------
     seeds : sequence of int
-    rate, decay : float
-        Learning rate of all parameters; weight decay of the first layer.
-    scale : float
-        Multiplies the first layer's initial weights.
+    settings : sequence of tuple
+        Learning rate of all parameters; weight decay of the first layer; what its
+        initial weights are multiplied by.
     steps, every : int
 
     Returns
     -------
-    dict
-        "step", of shape (T,); "fourth", the mean over units of ``|w|**4``, and "drive",
-        that of ``|w|**2 |g|**2``, the squared gradient at unit length, of shape
-        (seeds, T).
+    list of dict
+        For each setting "step", of shape (T,); "fourth", the mean over units of
+        ``|w|**4``, and "drive", that of ``|w|**2 |g|**2``, the squared gradient at unit
+        length, of shape (seeds, T).
     """
-    runs = initialise((64, 32, 10), seeds)
-    runs.weights[0] *= scale
-    seen = {"step": [], "fourth": [], "drive": []}
+    rates, decays, scales = zip(*settings, strict=True)
+    runs = initialise((64, 32, 10), seeds, copies=len(settings))
+    runs.weights[0] *= each_copy(scales, seeds)
+    seen = {"fourth": [], "drive": []}
     step = 0
 
     def watch(grads):
@@ -328,19 +345,22 @@ def norm_dynamics(
         if step % every == 0:
             length = runs.weights[0].square().sum(1)
             slope = grads[0].square().sum(1)
-            seen["step"].append(step)
             seen["fourth"].append((length**2).mean(1))
             seen["drive"].append((length * slope).mean(1))
         step += 1
 
     train_many(
-        digits(), runs, [rate], seeds, steps=steps, batch=64, noise=0.2, decay=decay,
+        digits(), runs, rates, seeds, steps=steps, batch=64, noise=0.2, decay=decays,
         watch=watch,
     )  # fmt: skip
-    return {
-        name: np.array(value) if name == "step" else torch.stack(value, 1).numpy()
-        for name, value in seen.items()
+    found = {
+        name: torch.stack(values, 1).unflatten(0, (len(settings), -1)).numpy()
+        for name, values in seen.items()
     }
+    return [
+        {"step": np.arange(0, steps, every), "fourth": fourth, "drive": drive}
+        for fourth, drive in zip(found["fourth"], found["drive"], strict=True)
+    ]
 
 
 def initial_scales(
@@ -351,7 +371,7 @@ def initial_scales(
     norm: bool,
     depth: int = 4,
     width: int = 32,
-    steps: int = 200,
+    steps: int = 150,
 ) -> np.ndarray:
     """Test accuracy after training from hidden weights of several scales.
 
@@ -360,16 +380,14 @@ def initial_scales(
     numpy.ndarray of shape (scales, rates, seeds)
         In per cent.
     """
-    data, found = digits(), []
-    sizes = (64, *[width] * depth, 10)
-    for scale in scales:
-        runs = initialise(sizes, seeds, copies=len(rates))
-        for w in runs.weights[:-1]:
-            w *= scale
-        train_many(data, runs, rates, seeds, steps=steps, batch=32, norm=norm)
-        right, _ = evaluate(runs, data, data.x_test, data.y_test, norm=norm)
-        found.append(grid(right, rates, seeds))
-    return np.array(found)
+    data, pairs = digits(), [(scale, rate) for scale in scales for rate in rates]
+    runs = initialise((64, *[width] * depth, 10), seeds, copies=len(pairs))
+    for w in runs.weights[:-1]:
+        w *= each_copy([scale for scale, _ in pairs], seeds)
+    every = [rate for _, rate in pairs]
+    train_many(data, runs, every, seeds, steps=steps, batch=32, norm=norm)
+    right, _ = evaluate(runs, data, data.x_test, data.y_test, norm=norm)
+    return right.reshape(len(scales), len(rates), len(seeds)).numpy()
 
 
 def ghost_accuracy(

@@ -1,6 +1,7 @@
 """One reduction, many index sets: what each norm forgets, and does on digits."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -177,6 +178,12 @@ def invariance(
 # -- A first comparison ---------------------------------------------------------------
 
 
+@cache
+def task(seed: int) -> Data:
+    """Return the digits as images, divided by the seed."""
+    return digits(images=True, seed=seed)
+
+
 def compare(
     norm: Norm | None,
     *,
@@ -184,7 +191,7 @@ def compare(
     steps: int,
     rates: Sequence[float],
     seeds: Sequence[int],
-    task: Callable[[int], Data] | None = None,
+    task: Callable[[int], Data] = task,
     channels: Sequence[int] = (8, 16, 16),
     classes: int = 10,
 ) -> Runs:
@@ -203,7 +210,6 @@ def compare(
     channels, classes
         Of the network.
     """
-    task = task or (lambda seed: digits(images=True, seed=seed))
     return train_many(
         lambda: cnn(channels, norm=norm, classes=classes),
         [task(seed) for seed in seeds],
@@ -225,7 +231,7 @@ def contrast(seed: int, *, factor: float = 0.5) -> Data:
         What the pixels of a changed image are multiplied by. They are never negative;
         the background is 0.
     """
-    data = digits(images=True, seed=seed)
+    data = task(seed)
     generator = torch.Generator().manual_seed(seed)
     darkest = data.x.min()
 

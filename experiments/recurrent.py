@@ -4,13 +4,16 @@ Everything is written step by step, because *which step it is* is the question.
 """
 
 import copy
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from experiments.data import Data
+from experiments.training import batches, descend
 
 
 class StepNorm(nn.Module):
@@ -60,7 +63,7 @@ class StepNorm(nn.Module):
         Parameters
         ----------
         z : torch.Tensor
-            Shape (N, width).
+            Shape (N, width); (copies, N, width) for networks side by side.
         t : int
             The step.
         alive : torch.Tensor, optional
@@ -73,16 +76,34 @@ class StepNorm(nn.Module):
                 out[alive] = self(z[alive], t)
             return out
         t = min(t, len(self.running_mean) - 1)
-        return batch_norm(
+        copies = z.shape[:-2]
+        if copies:  # copies become channels: (N, copies · width)
+            z = z.transpose(0, 1).flatten(1)
+        z = batch_norm(
             z,
-            self.running_mean[t],  # a view: it is updated in place
-            self.running_var[t],
-            self.gamma,
-            self.beta,
+            self.running_mean[t].view(-1),  # a view: it is updated in place
+            self.running_var[t].view(-1),
+            self.gamma.view(-1),
+            None if self.beta is None else self.beta.view(-1),
             self.training,
             self.momentum,
             self.eps,
         )
+        return z.unflatten(1, (*copies, -1)).transpose(0, 1) if copies else z
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation, of one network or of several side by side."""
+
+    def __init__(self, width: int, *, gamma: float = 1.0, shift: bool = False):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((width,), gamma))
+        self.beta = nn.Parameter(torch.zeros(width)) if shift else None
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalise each example, the last axis of `z`."""
+        z = F.layer_norm(z, z.shape[-1:]) * self.gamma.unsqueeze(-2)
+        return z if self.beta is None else z + self.beta.unsqueeze(-2)
 
 
 class Stepless(nn.Module):
@@ -145,7 +166,9 @@ class Lstm(nn.Module):
         with torch.no_grad():
             self.readout.weight.normal_(std=units**-0.5, generator=generator)
             self.readout.bias.zero_()
-        self.over_time = nn.BatchNorm1d(4 * units) if norm == "input" else None
+        self.over_time = None
+        if norm == "input":
+            self.over_time = StepNorm(4 * units, steps=1, gamma=1.0, shift=True)
         self.norm_x = make_norm(norm, 4 * units, steps, gamma)
         self.norm_h = make_norm(norm, 4 * units, steps, gamma)
         self.norm_c = make_norm(norm, units, steps, gamma, shift=True)
@@ -163,7 +186,7 @@ class Lstm(nn.Module):
         Parameters
         ----------
         x : torch.Tensor
-            Shape (N, T, inputs).
+            Shape (N, T, inputs); (copies, N, T, inputs) for networks side by side.
         lengths : torch.Tensor, optional
             Shape (N,): the state of a sequence stands still after so many steps.
         masked : bool
@@ -171,19 +194,21 @@ class Lstm(nn.Module):
         states : list of torch.Tensor, optional
             Each step's ``W_h h`` is appended.
         """
-        h = c = x.new_zeros(len(x), len(self.w_h))
-        from_input = x @ self.w_x
+        *examples, steps, _ = x.shape
+        h = c = x.new_zeros(*examples, self.w_h.shape[-2])
+        from_input = x.flatten(-3, -2) @ self.w_x
         if self.over_time is not None:
-            from_input = self.over_time(from_input.flatten(0, 1)).view_as(from_input)
-        for t in range(x.shape[1]):
+            from_input = self.over_time(from_input, 0)
+        from_input = from_input.unflatten(-2, (-1, steps))
+        for t in range(steps):
             alive = None if lengths is None else lengths > t
             from_state = h @ self.w_h
             if states is not None:
                 states.append(from_state)
             count = alive if masked else None
             z = self.norm_h(from_state, t, count)
-            z = z + self.norm_x(from_input[:, t], t, count) + self.bias
-            i, f, o, g = z.chunk(4, dim=1)
+            z = z + self.norm_x(from_input[..., t, :], t, count)
+            i, f, o, g = (z + self.bias.unsqueeze(-2)).chunk(4, dim=-1)
             c_new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h_new = torch.sigmoid(o) * torch.tanh(self.norm_c(c_new, t, count))
             if alive is None:
@@ -191,7 +216,7 @@ class Lstm(nn.Module):
             else:
                 h = torch.where(alive[:, None], h_new, h)
                 c = torch.where(alive[:, None], c_new, c)
-        return self.readout(h)
+        return h @ self.readout.weight.mT + self.readout.bias.unsqueeze(-2)
 
 
 def make_norm(
@@ -201,10 +226,88 @@ def make_norm(
     if kind == "step":
         return StepNorm(width, steps=steps, gamma=gamma or 0.1, shift=shift)
     if kind == "layer":
-        layer = nn.LayerNorm(width, bias=shift)
-        nn.init.constant_(layer.weight, gamma or 1.0)
-        return Stepless(layer)
+        return Stepless(LayerNorm(width, gamma=gamma or 1.0, shift=shift))
     return Stepless(nn.Identity())
+
+
+def side_by_side(models: Sequence[Lstm]) -> Lstm:
+    """Return one network that computes what several do, in one pass.
+
+    Its inputs and scores begin with an axis of copies, and so do its parameters;
+    running statistics have the steps first.
+    """
+    many = copy.deepcopy(models[0])
+    parts = [dict(model.named_parameters()) for model in models]
+    for name, p in many.named_parameters():
+        p.data = torch.stack([part[name].data for part in parts])
+    for name, own in many.named_buffers():
+        own.data = torch.stack([dict(m.named_buffers())[name] for m in models], 1)
+    return many
+
+
+def one_of(many: Lstm, k: int) -> Lstm:
+    """Return network `k` of those that `side_by_side` put together."""
+    one = copy.deepcopy(many)
+    for p in one.parameters():
+        p.data = p.data[k].clone()
+    for own in one.buffers():
+        own.data = own[:, k].clone()
+    return one
+
+
+def train_side_by_side(
+    models: Sequence[Lstm],
+    tasks: Sequence[Data],
+    *,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    steps: int = 100,
+    batch: int = 64,
+    momentum: float = 0.9,
+) -> dict[tuple[float, int], tuple[Lstm, float]]:
+    """Train networks at several rates: what `train` does, all in one loop.
+
+    Parameters
+    ----------
+    models, tasks : sequence
+        A network and its data for each seed.
+    rates, seeds : sequence
+        Learning rates; seeds of the order of examples.
+    steps, batch, momentum
+        As for `experiments.training.train`.
+
+    Returns
+    -------
+    dict
+        For each (rate, seed) the network and its mean loss over the last 30 steps.
+    """
+    many = side_by_side([*models] * len(rates)).train()
+    streams = [batches(task, batch, s) for task, s in zip(tasks, seeds, strict=True)]
+
+    def examples():
+        for _ in range(steps):
+            x, y = zip(*(next(stream) for stream in streams), strict=True)
+            yield torch.stack(x * len(rates)), torch.stack(y * len(rates))
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(many(x).mT, y, reduction="none").mean(1)
+
+    parameters = list(many.parameters())
+    velocity = [torch.zeros_like(p) for p in parameters]
+
+    def adjust(gradients):
+        for v, gradient in zip(velocity, gradients, strict=True):
+            v.mul_(momentum).add_(gradient)
+        return velocity
+
+    own = torch.tensor(rates).repeat_interleave(len(seeds))
+    losses = descend(parameters, loss, examples(), own, adjust=adjust)
+    last = np.split(losses[-30:].mean(0).numpy(), len(rates))
+    return {
+        (rate, seed): (one_of(many, i * len(seeds) + j), float(last[i][j]))
+        for i, rate in enumerate(rates)
+        for j, seed in enumerate(seeds)
+    }
 
 
 def sequences(data: Data, *, size: int = 8, order: Tensor | None = None) -> Data:

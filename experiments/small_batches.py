@@ -1,6 +1,6 @@
 """Small batches: statistics over a few values, many networks side by side.
 
-A run is cheap, a chapter's forty are not. Networks of the same shape are therefore
+A run is cheap, a chapter's hundreds are not. Networks of the same shape are therefore
 trained as one network with grouped convolutions: copy k reads and writes its own
 channels, and has its own examples and its own learning rate.
 """

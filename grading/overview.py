@@ -1,22 +1,26 @@
 """What a problem set asks of a learner: exercises, points, time, where it opens."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bnlib.check import project_url
 from grading.notebooks import build, is_graded, is_hole
 
+HEADING = re.compile(r"^(##|###) (.+)$", re.MULTILINE)
 EXERCISE = re.compile(
-    r"^#{2,3} (?P<title>.+?) "
-    r"\((?P<points>\d+) points?, (?:about )?(?P<minutes>\d+) minutes\)$",
-    re.MULTILINE,
+    r"(?P<title>.+) "
+    r"\((?P<points>\d+) points?, (?:about )?(?P<minutes>\d+) minutes\)"
 )
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise: a heading that ends in ``(3 points, 15 minutes)``."""
+    """An exercise: a heading that ends in ``(3 points, 15 minutes)``.
+
+    Its parts may say theirs: they do not count again.
+    """
 
     title: str
     points: int
@@ -63,13 +67,20 @@ def read_overview(path: Path) -> Overview:
     graded = [cell for cell in cells if is_graded(cell)]
     return Overview(
         title[1] if title else path.stem,
-        tuple(
-            Exercise(found["title"], int(found["points"]), int(found["minutes"]))
-            for found in EXERCISE.finditer(text)
-        ),
+        tuple(_exercises(text)),
         sum(cell.metadata.nbgrader.points for cell in graded),
         sum(cell.metadata.nbgrader.points for cell in graded if is_hole(cell)),
     )
+
+
+def _exercises(text: str) -> Iterator[Exercise]:
+    whole = False  # whether the heading above has said it for its parts
+    for level, heading in HEADING.findall(text):
+        found = EXERCISE.fullmatch(heading)
+        if found and not (whole and level == "###"):
+            yield Exercise(found["title"], int(found["points"]), int(found["minutes"]))
+        if level == "##":
+            whole = found is not None
 
 
 def colab_address(released: str) -> str:

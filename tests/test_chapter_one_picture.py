@@ -292,23 +292,24 @@ def test_no_norm_and_instance_norm_in_the_last_layer_are_worse():
             return nn.Identity()
         return op.NORMS["instance"](channels)
 
-    plan = {"batch": 64, "steps": 100, "seeds": SEEDS, "channels": (4, 8, 16)}
-    everywhere = op.compare(op.NORMS["instance"], rates=(0.3, 1.0), **plan).accuracy
+    plan = {"batch": 32, "steps": 100, "seeds": SEEDS, "channels": (4, 8, 16)}
+    everywhere = op.compare(op.NORMS["instance"], rates=(0.1, 0.3), **plan).accuracy
     spared = op.compare(not_last, rates=(0.1, 0.3), **plan).accuracy
-    batch = op.compare(op.NORMS["batch"], rates=(0.03, 0.1), **plan).accuracy
+    batch = op.compare(op.NORMS["batch"], rates=(0.1, 0.3), **plan).accuracy
     none = op.compare(None, rates=(0.1, 0.3), **plan).accuracy
     assert (spared > everywhere + 2).all() and (batch > everywhere + 2).all()
     assert batch.mean() > none.mean() + 2
 
 
 def test_batch_norm_learns_with_batches_of_four():
-    plan = {"batch": 4, "steps": 200, "seeds": SEEDS, "channels": (4, 8, 16)}
+    plan = {"batch": 4, "steps": 160, "seeds": SEEDS, "channels": (4, 8, 16)}
     found = {
-        name: op.compare(op.NORMS[name], rates=(0.01, 0.03), **plan).accuracy
+        name: op.compare(op.NORMS[name], rates=(0.016, 0.064), **plan).accuracy
         for name in ("batch", "layer", "instance")
     }
-    assert found["batch"].min() > 70 and found["layer"].min() > 70
-    assert found["instance"].max() < found["batch"].min()
+    assert found["batch"].min() > 60
+    assert abs(found["batch"].mean() - found["layer"].mean()) < 10
+    assert found["instance"].max() < min(found["batch"].min(), found["layer"].min())
 
 
 def test_the_block_is_small_and_calls_nobody():

@@ -19,7 +19,9 @@ from experiments.recurrent import (
     rnn_gradients,
     sequences,
     share,
+    side_by_side,
     step_norms,
+    train_side_by_side,
 )
 from experiments.training import accuracy, train
 
@@ -173,8 +175,34 @@ def test_sequence_wise_statistics_are_over_batch_and_time():
     model = Lstm(3, 4, 5, norm="input")
     x = torch.randn(6, 9, 3, generator=torch.Generator().manual_seed(0))
     model(x)
-    mean = (x @ model.w_x).mean((0, 1))
-    torch.testing.assert_close(model.over_time.running_mean, 0.1 * mean)
+    z = x @ model.w_x
+    mean, sd = z.mean((0, 1)), z.std((0, 1), correction=0)
+    torch.testing.assert_close(model.over_time.running_mean[0], 0.1 * mean)
+    normed = model.over_time(z.flatten(0, 1), 0).view_as(z)
+    torch.testing.assert_close(normed, (z - mean) / sd, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["plain", "input", "step", "layer"])
+def test_side_by_side_is_one_after_the_other(rows, norm):
+    def make(seed):
+        return Lstm(8, 4, 10, norm=norm, steps=8, gamma=0.7, seed=seed).double()
+
+    rows = Data(rows.x.double(), rows.y, rows.x_test.double(), rows.y_test)
+    many, x = side_by_side([make(s) for s in SEEDS]), rows.x[:18].view(2, 9, 8, 8)
+    for seed, together, own in zip(SEEDS, many(x), x, strict=True):
+        torch.testing.assert_close(together, make(seed)(own))
+    models = [make(seed) for seed in SEEDS]
+    runs = train_side_by_side(
+        models, [rows] * 2, rates=(0.02, 0.1), seeds=SEEDS, steps=5, batch=8
+    )
+    for (rate, seed), (net, loss) in runs.items():
+        alone = make(seed)
+        wanted = fit(alone, rows, rate, seed, batch=8, steps=5)
+        assert loss == pytest.approx(wanted, rel=1e-4)
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(
+                net.state_dict()[name], value, rtol=1e-3, atol=1e-4
+            )
 
 
 Z = torch.linspace(-9, 9, 20001, dtype=torch.double)
@@ -253,11 +281,13 @@ def test_shared_statistics_fail_in_evaluation_only(trained, rows, seed):
 def test_small_batches_hurt_only_inside_the_recurrence(rows):
     scores = {}
     for norm, rate in (("step", 0.1), ("layer", 0.03), ("input", 0.03)):
-        for seed in SEEDS:
-            net = Lstm(8, 32, 10, norm=norm, steps=8, seed=seed)
-            fit(net, rows, rate, seed, batch=4)
-            score = accuracy(net, rows.x_test, rows.y_test)
-            scores.setdefault(norm, []).append(score)
+        models = [Lstm(8, 32, 10, norm=norm, steps=8, seed=seed) for seed in SEEDS]
+        runs = train_side_by_side(
+            models, [rows] * 2, rates=(rate,), seeds=SEEDS, batch=4
+        )
+        scores[norm] = [
+            accuracy(net, rows.x_test, rows.y_test) for net, _ in runs.values()
+        ]
     assert max(scores["step"]) < min(scores["layer"])
     assert max(scores["step"]) < min(scores["input"])
 

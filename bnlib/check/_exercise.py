@@ -117,6 +117,9 @@ class Exercise:
         x, something else is said of other arguments.
     called : dict
         What a learner calls an argument of the formula, where that is another name.
+    page : str
+        The book's page that holds the section, where its label does not begin with the
+        page's name: "one_picture" for "one-picture-group".
     """
 
     name: str
@@ -132,6 +135,7 @@ class Exercise:
         "again. Write `x = x - mean`, which makes a new array, not `x -= mean`."
     )
     called: dict = field(default_factory=dict)
+    page: str = ""
 
     def __call__(self, learner, *, seed=0):
         """Check the learner's function.
@@ -312,11 +316,12 @@ class Exercise:
                 return reason
         for mistake in self.mistakes:
             wrong = [self._formula(case, mistake.knobs) for case in cases]
+            # By name: what was raised in a sandbox is of another class with that name.
             raised = [
-                (type(_part(w, k)), type(_part(r, k)))
+                (type(_part(w, k)).__name__, type(_part(r, k)).__name__)
                 for w, r in zip(wrong, results, strict=True)
             ]
-            if all(w is r for w, r in raised) and self._agrees(
+            if all(w == r for w, r in raised) and self._agrees(
                 mistake.knobs, cases, results
             ):
                 return mistake.message
@@ -426,7 +431,7 @@ class Exercise:
         return text
 
     def _failure(self, reason):
-        page = self.section.partition("-")[0]
+        page = self.page or self.section.partition("-")[0]
         link = f"{book_address()}chapters/{page}.html#sec-{self.section}"
         lines = [
             textwrap.fill(
@@ -493,6 +498,10 @@ def _is_double(case):
 def _changed(after, before):
     if isinstance(before, tuple | list):
         return any(_changed(*pair) for pair in zip(after, before, strict=True))
+    if isinstance(before, dict):
+        return after.keys() != before.keys() or any(
+            _changed(after[key], value) for key, value in before.items()
+        )
     return isinstance(before, np.ndarray) and not np.array_equal(
         after, before, equal_nan=True
     )
