@@ -297,8 +297,9 @@ def test_a_dask_cluster_gives_the_same_grades(course):
 
 @graded
 def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(course):
+    slow = f"import time\ntime.sleep(0.5)\n{RIGHT}"  # not all done before the signal
     for number in range(30):
-        submit(course, f"more{number:02}", RIGHT)
+        submit(course, f"more{number:02}", slow)
     running = start(course, "--workers", "2", stderr=subprocess.PIPE)
     while len(list(root(course).glob("records/ps1/more*.json"))) < 3:
         assert running.poll() is None
