@@ -4,6 +4,7 @@
 
     # Ada divides by M - 1 in the running variance.
     # expect: 14 test_running=0
+    # like: bruno
     # %% train
     def train(x): ...
 
@@ -11,7 +12,9 @@
     # An answer in words; the comment signs are dropped.
 
 The first comment says what the student is like. ``expect`` states the points that
-grading must give: in all and, optionally, for single cells. The text after
+grading must give: in all and, optionally, for single cells. ``like``, which may be
+missing, names a student of the same set whose answers this one hands in, but for those
+that follow. The text after
 ``# %% <grade_id>`` replaces that cell of the released notebook; other cells stay as
 released. An empty file is a blank notebook, worth 0 points.
 """
@@ -27,6 +30,7 @@ from grading import CourseError
 from grading.notebooks import grade_id, is_hole
 
 SECTION = re.compile(r"# %% *(\S*) *")
+LIKE = re.compile(r"# like: (\w+) *")
 EXPECT = re.compile(r"# expect: (\d+(?:\.\d+)?)((?: \w+=\d+(?:\.\d+)?)*) *")
 
 
@@ -58,7 +62,7 @@ def read_class(folder: Path) -> list[Submission]:
 def read_submission(path: Path) -> Submission:
     """Read a student's file; raise CourseError, naming the line, where it is wrong."""
     submission = Submission(path)
-    name, expected = None, False
+    name, expected, copied = None, False, {}
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines, 1):
         where = f"{path}:{number}"
@@ -76,12 +80,20 @@ def read_submission(path: Path) -> Submission:
             submission.points = float(match[1])
             pairs = (pair.split("=") for pair in match[2].split())
             submission.cell_points = {cell: float(points) for cell, points in pairs}
+        elif match := LIKE.fullmatch(line):
+            other = path.with_name(f"{match[1]}.py")
+            if other == path or not other.is_file():
+                raise CourseError(f"{where}: no other student {match[1]!r} in this set")
+            if any(map(LIKE.fullmatch, other.read_text().splitlines())):
+                raise CourseError(f"{where}: {match[1]} is like somebody else already")
+            copied = read_submission(other).answers
         elif line.startswith("# expect"):
             raise CourseError(f"{where}: write '# expect: 14 test_running=0'")
         elif line.strip() and not line.startswith("#"):
             raise CourseError(f"{where}: text before the first '# %% <grade_id>'")
     if lines and not expected:
         raise CourseError(f"{path}: no line '# expect: <points>'")
+    submission.answers = copied | submission.answers
     return submission
 
 

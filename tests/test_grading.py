@@ -269,9 +269,22 @@ def test_a_students_file(tmp_path):
     }
 
 
+def test_a_student_who_is_like_another(tmp_path):
+    (tmp_path / "bruno.py").write_text("# expect: 3\n# %% double\nB\n# %% why\n# B\n")
+    path = tmp_path / "ada.py"
+    path.write_text("# expect: 2\n# like: bruno\n# %% double\nA\n")
+    ada = read_submission(path)
+    assert (ada.points, ada.answers) == (2, {"double": "A\n", "why": "# B\n"})
+    path.with_name("chen.py").write_text("# expect: 2\n# like: ada\n")
+    with pytest.raises(CourseError, match=r"chen\.py:2: ada is like somebody else"):
+        read_submission(path.with_name("chen.py"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("# expect: 1\n# like: eve\n", r"ada\.py:2: no other student 'eve'"),
+        ("# expect: 1\n# like: ada\n", r"ada\.py:2: no other student 'ada'"),
         ("# %% double\npass\n", r"ada\.py: no line '# expect: <points>'"),
         ("# expect: many\n", r"ada\.py:1: write '# expect: "),
         ("# expect: 1\npass\n", r"ada\.py:2: text before the first"),

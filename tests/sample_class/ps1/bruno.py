@@ -1,5 +1,6 @@
 # Bruno is right, and writes loops for everything.
 # expect: 20
+# like: farah
 
 # %% train
 def batch_norm_train(x, gamma, beta, eps=1e-5):
@@ -34,35 +35,6 @@ def batch_norm_eval(x, gamma, beta, running_mean, running_var, eps=1e-5):
             xhat = (x[i, j] - running_mean[j]) / np.sqrt(running_var[j] + eps)
             y[i, j] = gamma[j] * xhat + beta[j]
     return y
-
-# %% layer
-class BatchNorm:
-    """Batch norm with state, for x of shape (N, D)."""
-
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        self.eps = eps
-        self.momentum = momentum
-        self.gamma = np.ones(num_features)
-        self.beta = np.zeros(num_features)
-        self.running_mean = np.zeros(num_features)
-        self.running_var = np.ones(num_features)
-        self.training = True
-
-    def __call__(self, x):
-        if not self.training:
-            return batch_norm_eval(
-                x,
-                self.gamma,
-                self.beta,
-                self.running_mean,
-                self.running_var,
-                self.eps,
-            )
-        y, mean, var = batch_norm_train(x, self.gamma, self.beta, self.eps)
-        self.running_mean, self.running_var = update_running(
-            self.running_mean, self.running_var, mean, var, len(x), self.momentum
-        )
-        return y
 
 # %% convolution
 def batch_norm_nd(x, gamma, beta, axis=1, eps=1e-5):

@@ -1,24 +1,6 @@
 # Ada has everything right, in short forms.
 # expect: 20
-
-# %% staged
-def batch_norm_backward_staged(dy, x, gamma, eps=1e-5):
-    n = x.shape[0]
-    c = x - x.mean(0)
-    s = np.sqrt(np.mean(c * c, 0) + eps)
-    xhat = c / s
-    g = {}
-    g["dbeta"] = dy.sum(0)
-    g["dgamma"] = (dy * xhat).sum(0)
-    g["dxhat"] = dy * gamma
-    g["ds"] = -(g["dxhat"] * xhat / s).sum(0)
-    g["dv"] = 0.5 * g["ds"] / s
-    g["dq"] = g["dv"] / n
-    g["dc"] = g["dxhat"] / s + 2 * c * g["dq"]
-    g["dmu"] = -g["dc"].sum(0)
-    g["dx"] = g["dc"] + g["dmu"] / n
-    return g
-
+# like: emil
 
 # %% simplified
 def batch_norm_backward(dy, x, gamma, eps=1e-5):
@@ -28,41 +10,6 @@ def batch_norm_backward(dy, x, gamma, eps=1e-5):
     dgamma, dbeta = (dy * xhat).sum(0), dy.sum(0)
     dx = gamma * r * (dy - dbeta / n - xhat * dgamma / n)
     return dx, dgamma, dbeta
-
-
-# %% convolutional
-def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
-    x, dy = np.moveaxis(x, axis, -1), np.moveaxis(dy, axis, -1)
-    columns = [a.reshape(-1, gamma.size) for a in (dy, x)]
-    dx, dgamma, dbeta = batch_norm_backward(*columns, gamma, eps)
-    return np.moveaxis(dx.reshape(x.shape), -1, axis), dgamma, dbeta
-
-
-# %% evaluation
-def batch_norm_eval_backward(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    r = 1 / np.sqrt(running_var + eps)
-    xhat = (x - running_mean) * r
-    return dy * gamma * r, (dy * xhat).sum(0), dy.sum(0)
-
-
-# %% numerical
-def numerical_gradient(f, x, dy, h=1e-5):
-    grad = np.zeros_like(x)
-    it = np.nditer(x, flags=["multi_index"])
-    for _ in it:
-        up, down = x.copy(), x.copy()
-        up[it.multi_index] += h
-        down[it.multi_index] -= h
-        grad[it.multi_index] = ((f(up) - f(down)) * dy).sum() / (2 * h)
-    return grad
-
-
-# %% error
-def gradient_error(analytic, numeric):
-    if analytic.shape != numeric.shape:
-        return np.inf
-    size = np.linalg.norm(analytic) + np.linalg.norm(numeric)
-    return np.linalg.norm(analytic - numeric) / max(size, 1e-30)
 
 
 # %% detector

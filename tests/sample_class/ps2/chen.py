@@ -1,5 +1,6 @@
 # Chen has everything right, with loops and a Jacobian for each feature.
 # expect: 20
+# like: dana
 
 # %% staged
 def batch_norm_backward_staged(dy, x, gamma, eps=1e-5):
@@ -52,47 +53,3 @@ def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
         d, dgamma[c : c + 1], dbeta[c : c + 1] = batch_norm_backward(*column, eps)
         to[c] = d.reshape(to[c].shape)
     return dx, dgamma, dbeta
-
-
-# %% evaluation
-def batch_norm_eval_backward(dy, x, gamma, running_mean, running_var, eps=1e-5):
-    r = 1 / np.sqrt(running_var + eps)
-    xhat = (x - running_mean) * r
-    return dy * gamma * r, (dy * xhat).sum(0), dy.sum(0)
-
-
-# %% numerical
-def numerical_gradient(f, x, dy, h=1e-5):
-    grad = np.zeros_like(x)
-    it = np.nditer(x, flags=["multi_index"])
-    for _ in it:
-        up, down = x.copy(), x.copy()
-        up[it.multi_index] += h
-        down[it.multi_index] -= h
-        grad[it.multi_index] = ((f(up) - f(down)) * dy).sum() / (2 * h)
-    return grad
-
-
-# %% error
-def gradient_error(analytic, numeric):
-    if analytic.shape != numeric.shape:
-        return np.inf
-    size = np.linalg.norm(analytic) + np.linalg.norm(numeric)
-    return np.linalg.norm(analytic - numeric) / max(size, 1e-30)
-
-
-# %% detector
-def backward_is_right(backward):
-    rng = np.random.default_rng(42)
-    x, dy = rng.normal(1, 3, (8, 3)), rng.normal(size=(8, 3))
-    gamma, beta, eps = rng.normal(size=3), rng.normal(size=3), 0.5
-    forwards = (
-        (lambda z: batch_norm(z, gamma, beta, eps), x),
-        (lambda z: batch_norm(x, z, beta, eps), gamma),
-        (lambda z: batch_norm(x, gamma, z, eps), beta),
-    )
-    grads = backward(dy, x, gamma, eps)
-    return all(
-        gradient_error(grad, numerical_gradient(f, z, dy)) < 1e-7
-        for (f, z), grad in zip(forwards, grads)
-    )

@@ -1,20 +1,6 @@
 # Ada has everything right, in short forms; her two answers in words wait for a person.
 # expect: 16
-
-# %% moments
-def moment_shift(before, after):
-    mu, sigma = before.mean(axis=0), before.std(axis=0)
-    mu_after, sigma_after = after.mean(axis=0), after.std(axis=0)
-    d_mean = np.abs(mu_after - mu) / sigma
-    d_sd = np.abs(np.log(sigma_after / sigma))
-    return d_mean, d_sd
-
-# %% wasserstein
-def wasserstein(before, after):
-    n, m = len(before), len(after)
-    a = np.repeat(np.sort(before, axis=0), m, axis=0)
-    b = np.repeat(np.sort(after, axis=0), n, axis=0)
-    return np.abs(a - b).mean(axis=0)
+# like: dana
 
 # %% noise
 def noisy_batch_norm(x, gamma, beta, strength, seed, eps=1e-5):
@@ -42,61 +28,13 @@ def noisy_batch_norm_backward(dy, x, gamma, scale, eps=1e-5):
 # movement does cost. What we do not see: the next batch norm takes the noise's mean and
 # scale out again, so a known scale of each layer's output may still be what helps.
 
-# %% walk
-def along_gradient(loss_and_gradient, w, etas):
-    _, g = loss_and_gradient(w)
-    points = [loss_and_gradient(w - eta * g) for eta in etas]
-    losses = np.array([loss for loss, _ in points])
-    gradients = np.array([new for _, new in points])
-    change = np.sqrt(((gradients - g).reshape(len(etas), -1) ** 2).sum(1))
-    return np.ptp(losses), change.max(), (change / etas).max() / np.linalg.norm(g)
-
 # %% invariance
 def is_scale_invariant(loss_and_gradient, w):
     losses = [loss_and_gradient(a * w)[0] for a in np.geomspace(0.05, 20, 8)]
     return np.allclose(losses, losses[0], rtol=1e-7, atol=0)
-
-# %% lengths
-def weight_lengths(W, G, lr, decay):
-    rate, after, settled = [], [], []
-    for w, g in zip(W.T, G.T):
-        rate.append(lr / (w @ w))
-        after.append((w @ w) * (1 - lr * decay) ** 2 + lr * lr * (g @ g))
-        if decay:
-            settled.append(((w @ w) * (g @ g) * lr / decay / (2 - lr * decay)) ** 0.5)
-        else:
-            settled.append(float("inf"))
-    return rate, after, settled
 
 # %% colleague
 # R is the same, P a quarter, B a sixteenth. grad L(cw) = grad L(w)/c, so the walk with
 # c² η visits c times the same points: same loss, gradients 1/c, distance c times as long.
 # At the same rate training is 16 times slower; with 16 η it is the same run. B·|w|² would
 # not have been fooled.
-
-# %% chain
-def layer_gradients(x, weights, dy):
-    a, kept = np.maximum(x, 0), []
-    for W in weights:
-        z = a @ W
-        one, zero = np.ones(z.shape[1]), np.zeros(z.shape[1])
-        xhat = batch_norm(z, one, zero)
-        a = np.maximum(xhat, 0)
-        kept.append((z, xhat))
-    squares, da = [], dy
-    for W, (z, xhat) in zip(weights[::-1], kept[::-1]):
-        dxhat = da * (xhat > 0)
-        dz, _, _ = batch_norm_backward(dxhat, z, np.ones(z.shape[1]))
-        squares.append((dz**2).sum())
-        da = dz @ W.T
-    return np.array(squares[::-1])
-
-# %% growth
-def gradient_growth(depth, width, batch, seed):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(batch, width))
-    weights = [rng.normal(size=(width, width)) / np.sqrt(width) for _ in range(depth)]
-    dy = rng.normal(size=(batch, width))
-    squares = layer_gradients(x, weights, dy)
-    growth = np.exp(-np.polyfit(np.arange(depth), np.log(squares), 1)[0])
-    return growth

@@ -1,6 +1,7 @@
 # Dana carries batch norm over: axis 0, gamma in front of the bracket, the mean in RMS
 # norm. Weight standardisation stands on its own here, and so is right.
 # expect: 14 test_layer=0 test_layer_backward=0 test_group_backward=0 test_rms_backward=0
+# like: hana
 
 # %% layer
 def layer_norm(x, gamma, beta, eps=1e-5):
@@ -34,13 +35,6 @@ def layer_norm_backward(dy, x, gamma, eps=1e-5):
     return dx, dgamma, dbeta
 
 
-# %% group
-def group_norm(x, gamma, beta, num_groups, eps=1e-5):
-    rows = x.reshape(len(x) * num_groups, -1)
-    rows = (rows - rows.mean(1, keepdims=True)) / np.sqrt(rows.var(1, keepdims=True) + eps)
-    return gamma[:, None, None] * rows.reshape(x.shape) + beta[:, None, None]
-
-
 # %% group_backward
 def group_norm_backward(dy, x, gamma, num_groups, eps=1e-5):
     N, C, H, W = x.shape
@@ -65,11 +59,6 @@ def group_norm_backward(dy, x, gamma, num_groups, eps=1e-5):
     return dx, dgamma, dbeta
 
 
-# %% rms
-def rms_norm(x, gamma, eps=1e-5):
-    return x * gamma / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
-
-
 # %% rms_backward
 def rms_norm_backward(dy, x, gamma, eps=1e-5):
     N, D = x.shape
@@ -83,36 +72,10 @@ def rms_norm_backward(dy, x, gamma, eps=1e-5):
     return dx, dgamma
 
 
-# %% weight
-def weight_norm(v, g):
-    rows = v.reshape(len(v), -1)
-    return (rows * (g / np.linalg.norm(rows, axis=1))[:, None]).reshape(v.shape)
-
-
-# %% weight_backward
-def weight_norm_backward(dw, v, g):
-    axes = tuple(range(1, v.ndim))
-    norm = np.sqrt((v * v).sum(axes, keepdims=True))
-    dg = (dw * v).sum(axes, keepdims=True) / norm
-    g = np.expand_dims(g, axes)
-    dv = g / norm * dw - g * dg / norm**2 * v
-    return dv, dg.ravel()
-
-
 # %% standardisation
 def weight_standardisation(v, eps=1e-5):
     axes = tuple(range(1, v.ndim))
     return (v - v.mean(axes, keepdims=True)) / np.sqrt(v.var(axes, keepdims=True) + eps)
-
-
-# %% standardisation_backward
-def weight_standardisation_backward(dw, v, eps=1e-5):
-    x, dy = v.reshape(len(v), -1).T, dw.reshape(len(v), -1).T
-    n = len(x)
-    r = 1 / np.sqrt(x.var(0) + eps)
-    xhat = (x - x.mean(0)) * r
-    dx = r / n * (n * dy - dy.sum(0) - xhat * (dy * xhat).sum(0))
-    return dx.T.reshape(v.shape)
 
 
 # %% renorm
@@ -125,17 +88,6 @@ def batch_renorm(x, gamma, beta, running_mean, running_var, r_max, d_max, moment
     running_mean = running_mean + momentum * (mean - running_mean)
     running_var = running_var + momentum * (x.var(0, ddof=1) - running_var)
     return y, r, d, running_mean, running_var
-
-
-# %% renorm_backward
-def batch_renorm_backward(dy, x, gamma, r, d, eps=1e-5):
-    n = len(x)
-    inv = 1 / np.sqrt(x.var(0) + eps)
-    xhat = (x - x.mean(0)) * inv
-    dbeta = dy.sum(0)
-    dxhat_sum = (dy * xhat).sum(0)
-    dx = gamma * r * inv * (dy - dbeta / n - xhat * dxhat_sum / n)
-    return dx, r * dxhat_sum + d * dbeta, dbeta
 
 
 # %% choose

@@ -1,43 +1,6 @@
 # Dana hands in the scripts as they were found, but for the last one.
 # expect: 17 test_lost=1 test_validation=0
-
-# %% estimates
-def estimate_variance(count, var, kurtosis=3.0):
-    M = count
-    of_mean = var / M
-    bracket = (M - 1) * kurtosis - (M - 3)
-    of_var = var**2 * (M - 1) / M**3 * bracket
-    return of_mean, of_var
-
-
-# %% ghost
-def ghost_batch_norm(x, gamma, beta, ghost_size, eps=1e-5):
-    N = len(x)
-    edges = list(range(0, N, ghost_size)) + [N]
-    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
-        edges.pop(-2)
-    y = np.empty_like(x)
-    for start, stop in zip(edges[:-1], edges[1:]):
-        part = x[start:stop]
-        mean = part.mean(axis=0)
-        var = part.var(axis=0)
-        xhat = (part - mean) / np.sqrt(var + eps)
-        y[start:stop] = gamma * xhat + beta
-    return y
-
-
-# %% workers
-def merge_workers(counts, means, variances):
-    alive = counts > 0
-    n = counts[alive][:, None]
-    mu, v = means[alive], variances[alive]
-    M = n.sum()
-    mean = (n * mu).sum(axis=0) / M
-    inside = (n * v).sum(axis=0) / M
-    between = (n * (mu - mean) ** 2).sum(axis=0) / M
-    var = inside + between
-    return mean, var, M
-
+# like: emil
 
 # %% step_train
 def step_norm_train(x, lengths, gamma, beta, running_mean, running_var, momentum=0.1, eps=1e-5):
@@ -73,32 +36,6 @@ def step_norm_eval(x, lengths, gamma, beta, running_mean, running_var, eps=1e-5)
         xhat = (x[alive, t] - mean) / np.sqrt(var + eps)
         y[alive, t] = gamma * xhat + beta
     return y
-
-
-# %% precise
-def precise_statistics(batches):
-    M = sum(len(x) for x in batches)
-    mean = sum(x.sum(axis=0) for x in batches) / M
-    squares = sum(((x - mean) ** 2).sum(axis=0) for x in batches)
-    var = squares / (M - 1)
-    return mean, var
-
-
-# %% folding
-def fold_network(net):
-    folded = {}
-    for conv, norm in (("conv1", "norm1"), ("conv2", "norm2")):
-        gamma, beta = net[norm + ".gamma"], net[norm + ".beta"]
-        mean, var = net[norm + ".running_mean"], net[norm + ".running_var"]
-        eps = net[norm + ".eps"]
-        weight = net[conv + ".weight"]
-        bias = net.get(conv + ".bias", np.zeros(len(weight)))
-        s = gamma / np.sqrt(var + eps)
-        folded[conv + ".weight"] = weight * s.reshape(-1, 1, 1, 1)
-        folded[conv + ".bias"] = s * (bias - mean) + beta
-    folded["linear.weight"] = net["linear.weight"]
-    folded["linear.bias"] = net["linear.bias"]
-    return folded
 
 
 # %% equality
