@@ -152,11 +152,29 @@ class Exercise:
         CheckFailed
             With a message for the learner.
         """
+        print(f"✓ {self.name}: {self._judge(learner, seed)}")
+
+    def _judge(self, learner, seed):
+        """Return what to say of a right answer; raise CheckFailed for another."""
         cases = _draw(self, seed)
         results = [self._observe(learner, case) for case in cases]
         for output in self.examine or self.outputs:
             self._examine(self.outputs.index(output), cases, results)
-        print(f"✓ {self.name}: right on {len(cases)} inputs")
+        return f"right on {len(cases)} inputs"
+
+    def _result(self, learner, *arguments, on="", advice=""):
+        """Return what the learner's function returns, for other uses than comparison.
+
+        `on` and `advice` are said if it raises: on what, and what to do.
+        """
+        try:
+            return _quietly(learner, *arguments)
+        except NotImplementedError as error:
+            raise CheckFailed(self._to_be_written(error)) from None
+        except Exception as error:
+            raise self._failure(
+                f"It raises {type(error).__name__}{on}: {error}{_where(error)}{advice}"
+            ) from error
 
     def _observe(self, learner, case):
         """Run the learner's function; return its outputs, or the exception it raised.
@@ -166,10 +184,7 @@ class Exercise:
         arguments = copy.deepcopy(case.arguments)
         run = self.run or (lambda f, *args, **options: f(*args, **options))
         try:
-            # What NumPy would warn of, a check says in its own words.
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                result = run(learner, *arguments, **case.options)
+            result = _quietly(run, learner, *arguments, **case.options)
         except NotImplementedError as error:
             raise CheckFailed(self._to_be_written(error)) from None
         except Exception as error:
@@ -533,6 +548,13 @@ def _shape_hint(got, want):
             " with `.reshape` or `[0]`, or leave `keepdims` out."
         )
     return ""
+
+
+def _quietly(function, *arguments, **options):
+    """Call a function; what NumPy would warn of, a check says in its own words."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*arguments, **options)
 
 
 def _where(error):

@@ -8,7 +8,7 @@ But: nothing is computed here, and no reason says which norm to take instead.
 
 from dataclasses import dataclass
 
-from bnlib.check._exercise import CheckFailed, Exercise, _where
+from bnlib.check._exercise import Exercise
 
 NORMS = ("batch", "synchronised batch", "layer", "RMS", "group", "instance")
 
@@ -146,14 +146,7 @@ class _Choices(Exercise):
 
     def _choices(self, learner):
         """Return a known norm for each situation; raise CheckFailed if one is none."""
-        try:
-            choices = learner()
-        except NotImplementedError as error:
-            raise CheckFailed(self._to_be_written(error)) from None
-        except Exception as error:
-            raise self._failure(
-                f"It raises {type(error).__name__}: {error}{_where(error)}"
-            ) from error
+        choices = self._result(learner)
         names = ", ".join(f'"{name}"' for name in NORMS)
         keys = ", ".join(f'"{key}"' for key in SITUATIONS)
         if not isinstance(choices, dict):

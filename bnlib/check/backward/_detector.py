@@ -3,11 +3,9 @@
 But: no formula, cases or mistakes; the learner's test is tried on `_planted` passes.
 """
 
-import warnings
-
 import numpy as np
 
-from bnlib.check._exercise import CheckFailed, Exercise, _where
+from bnlib.check._exercise import Exercise
 from bnlib.check.backward._gradient_error import relative_error
 from bnlib.check.backward._planted import SHAPE, right_ones, wrong_ones
 from bnlib.check.backward._training import columns
@@ -16,21 +14,7 @@ from bnlib.check.backward._training import columns
 class _TestOfTests(Exercise):
     """An exercise whose answer is itself a test: right passes, wrong does not."""
 
-    def __call__(self, learner, *, seed=0):
-        """Try the learner's test on backward passes.
-
-        Parameters
-        ----------
-        learner : callable
-            What the learner wrote.
-        seed : int
-            Seed of the order in which they come.
-
-        Raises
-        ------
-        CheckFailed
-            With a message for the learner.
-        """
+    def _judge(self, learner, seed):
         rng = np.random.default_rng(seed)
         wrong = wrong_ones(rng)
         wrong = [wrong[k] for k in rng.permutation(len(wrong))]
@@ -41,21 +25,15 @@ class _TestOfTests(Exercise):
         passed = [planted for planted in wrong if self._verdict(learner, planted)]
         if passed:
             raise self._failure(self._accepted(passed, len(wrong)))
-        print(f"✓ {self.name}: accepts {len(right)} right, rejects {len(wrong)} wrong")
+        return f"accepts {len(right)} right, rejects {len(wrong)} wrong"
 
     def _verdict(self, learner, planted):
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                verdict = learner(planted)
-        except NotImplementedError as error:
-            raise CheckFailed(self._to_be_written(error)) from None
-        except Exception as error:
-            raise self._failure(
-                f"It raises {type(error).__name__} on a backward pass {planted.what}: "
-                f"{error}{_where(error)}\nA wrong backward pass is no reason to stop: "
-                "return False."
-            ) from error
+        verdict = self._result(
+            learner,
+            planted,
+            on=f" on a backward pass {planted.what}",
+            advice="\nA wrong backward pass is no reason to stop: return False.",
+        )
         if not isinstance(verdict, bool | np.bool_):
             raise self._failure(
                 f"It returns {'None' if verdict is None else repr(verdict)}; expected "

@@ -3,32 +3,16 @@
 But: no formula, cases or mistakes; the learner's test is tried on `_losses`.
 """
 
-import warnings
-
 import numpy as np
 
-from bnlib.check._exercise import CheckFailed, Exercise, _where
+from bnlib.check._exercise import Exercise
 from bnlib.check.effects._losses import invariant_ones, other_ones
 
 
 class _TestOfLosses(Exercise):
     """An exercise whose answer is itself a test."""
 
-    def __call__(self, learner, *, seed=0):
-        """Try the learner's test on losses.
-
-        Parameters
-        ----------
-        learner : callable
-            What the learner wrote.
-        seed : int
-            Seed of the losses, and of the order in which they come.
-
-        Raises
-        ------
-        CheckFailed
-            With a message for the learner.
-        """
+    def _judge(self, learner, seed):
         rng = np.random.default_rng(seed)
         right, wrong = invariant_ones(rng), other_ones(rng)
         verdicts = {}
@@ -49,25 +33,19 @@ class _TestOfLosses(Exercise):
             raise self._failure(self._about_rejected(rejected, len(right)))
         if accepted:
             raise self._failure(self._about_accepted(accepted, len(wrong)))
-        print(
-            f"✓ {self.name}: accepts {len(right)} scale-invariant losses, rejects "
-            f"{len(wrong)} others"
+        return (
+            f"accepts {len(right)} scale-invariant losses, rejects {len(wrong)} others"
         )
 
     def _verdict(self, learner, planted):
         w = planted.w.copy()
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                verdict = learner(planted, w)
-        except NotImplementedError as error:
-            raise CheckFailed(self._to_be_written(error)) from None
-        except Exception as error:
-            raise self._failure(
-                f"It raises {type(error).__name__} on {planted.what}, w of shape "
-                f"{w.shape}: {error}{_where(error)}\nWhatever the loss, the answer is "
-                "True or False."
-            ) from error
+        verdict = self._result(
+            learner,
+            planted,
+            w,
+            on=f" on {planted.what}, w of shape {w.shape}",
+            advice="\nWhatever the loss, the answer is True or False.",
+        )
         if not np.array_equal(w, planted.w):
             raise self._failure(
                 "It changes w in place. The caller still needs it: `a * w` makes a new "

@@ -24,21 +24,7 @@ ENOUGH = 0.97  # another model explains y if this share of the variance is left
 class _Noise(Exercise):
     """An exercise graded on the statistics of what is returned."""
 
-    def __call__(self, learner, *, seed=0):
-        """Check the learner's function.
-
-        Parameters
-        ----------
-        learner : callable
-            What the learner wrote.
-        seed : int
-            Seed of the inputs, and of the seeds that the learner's function gets.
-
-        Raises
-        ------
-        CheckFailed
-            With a message for the learner.
-        """
+    def _judge(self, learner, seed):
         rng = np.random.default_rng(seed)
         inputs = _draw_inputs(rng)
         seeds = [int(s) for s in rng.choice(2**31, 40, replace=False)]
@@ -54,7 +40,7 @@ class _Noise(Exercise):
         for explain in (_explain_place, _explain_shift, _explain_scale, _explain_rest):
             if reason := explain(seen):
                 raise self._failure(reason)
-        print(f"✓ {self.name}: right in {sum(STRENGTHS.values())} steps")
+        return f"right in {sum(STRENGTHS.values())} steps"
 
     def _call(self, learner, inputs, strength, seed):
         """Return y, scale, shift of one call, of the right shapes."""

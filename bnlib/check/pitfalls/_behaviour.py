@@ -16,14 +16,13 @@ class Behaviour(Exercise):
     A subclass has ``verdict(case, result)``, which returns what is wrong, or nothing.
     """
 
-    def __call__(self, learner, *, seed=0):
-        """Check the learner's function; raise CheckFailed with a message."""
+    def _judge(self, learner, seed):
         cases = self.cases(np.random.default_rng(seed))
         results = [self._observe(learner, case) for case in cases]
         for case, result in zip(cases, results, strict=True):
             if reason := self._wrong(case, result):
                 raise self._failure(reason)
-        print(f"✓ {self.name}: behaves well on {len(cases)} inputs")
+        return f"behaves well on {len(cases)} inputs"
 
     def _wrong(self, case, result):
         truth = self._formula(case, {})

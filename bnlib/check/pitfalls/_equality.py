@@ -4,11 +4,10 @@ But: no formula; the learner's function is tried on pairs of networks, right and
 """
 
 import copy
-import warnings
 
 import numpy as np
 
-from bnlib.check._exercise import CheckFailed, Exercise, _where
+from bnlib.check._exercise import Exercise
 from bnlib.check.pitfalls._folding import draw_network, fold
 
 SAME, DIFFERENT = 1e-10, 1e-8  # a float64 fold is good to 1e-13 or so
@@ -17,8 +16,7 @@ SAME, DIFFERENT = 1e-10, 1e-8  # a float64 fold is good to 1e-13 or so
 class _Equality(Exercise):
     """An exercise whose answer measures: small for equal networks, else not."""
 
-    def __call__(self, learner, *, seed=0):
-        """Try the learner's function on pairs of networks; raise CheckFailed."""
+    def _judge(self, learner, seed):
         right, wrong = _pairs(np.random.default_rng(seed))
         for what, net, folded in right:
             found = self._measure(learner, net, folded, what)
@@ -31,23 +29,11 @@ class _Equality(Exercise):
         ]
         if missed:
             raise self._failure(self._overlooked(missed, len(wrong)))
-        print(
-            f"✓ {self.name}: sees {len(right)} right folds and {len(wrong)} wrong ones"
-        )
+        return f"sees {len(right)} right folds and {len(wrong)} wrong ones"
 
     def _measure(self, learner, net, folded, what):
         given = copy.deepcopy((net, folded))
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = learner(*given)
-        except NotImplementedError as error:
-            raise CheckFailed(self._to_be_written(error)) from None
-        except Exception as error:
-            raise self._failure(
-                f"It raises {type(error).__name__} on a fold {what}: {error}"
-                f"{_where(error)}"
-            ) from error
+        found = self._result(learner, *given, on=f" on a fold {what}")
         for after, before in zip(given, (net, folded), strict=True):
             if any(not np.array_equal(after[k], before[k], True) for k in before):
                 raise self._failure(
