@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grading import CourseError
-from grading.isolation.sandbox import Limits
-from grading.job import grade
+from grading.job import grade, text_job
 from grading.notebooks import grade_id, is_graded, is_hole
 from grading.rebuild import Unreadable, read_cells
 from grading.records import GRADED, Cell
@@ -79,19 +78,8 @@ def check(path: Path, console: Console, exercises: Path = Path("exercises")) -> 
     except Unreadable as error:
         raise CourseError(f"{path}: {error}") from None
     with console.status("Running the checks ..."):
-        record = grade(
-            {
-                "student": "you",
-                "assignment": released.parent.name,
-                "notebook": released.stem,
-                "digest": "",
-                "submission": text,
-                "release": nbformat.writes(release),
-                "sandbox": "none",  # the learner's own code, on their own machine
-                "limits": asdict(Limits()),
-                "secret": "",
-            }
-        )
+        # The code is the learner's own, and so is the machine.
+        record = grade(text_job(nbformat.writes(release), text, sandbox="none"))
     if record["status"] != GRADED:
         raise CourseError(f"{path}: {record['reason']}")
     cells = {cell["grade_id"]: Cell(**cell) for cell in record["cells"]}
@@ -104,6 +92,10 @@ def _find_release(path: Path, exercises: Path) -> Path:
     if not path.is_file():
         raise CourseError(f"{path}: there is no such file")
     released = sorted(exercises.glob("ps*/*.ipynb"))
+    if not released:
+        raise CourseError(
+            f"no notebooks in {exercises}/: run this in the course's folder"
+        )
     for candidate in released:
         if path.stem.startswith(candidate.stem):  # "ps1_forward (1).ipynb" is one, too
             return candidate

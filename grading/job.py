@@ -106,15 +106,44 @@ def make_job(
     digest = hashlib.sha256(json.dumps(told).encode() + data).hexdigest()
     if problem:
         return Record(student, assignment, notebook, digest, NOT_GRADED, problem)
+    return text_job(
+        release,
+        data.decode("utf-8-sig", "replace"),
+        student=student,
+        assignment=assignment,
+        notebook=notebook,
+        digest=digest,
+        sandbox=sandbox,
+        limits=limits,
+        secret=secret,
+    )
+
+
+def text_job(
+    release: str,
+    submission: str,
+    *,
+    student: str = "",
+    assignment: str = "",
+    notebook: str = "",
+    digest: str = "",
+    sandbox: str = "auto",
+    limits: Limits | None = None,
+    secret: str = "",
+) -> dict:
+    """Return what `grade` takes, of two notebooks as text.
+
+    The names and the digest only reach the record.
+    """
     return {
         "student": student,
         "assignment": assignment,
         "notebook": notebook,
         "digest": digest,
-        "submission": data.decode("utf-8-sig", "replace"),
+        "submission": submission,
         "release": release,
         "sandbox": sandbox,
-        "limits": asdict(limits),
+        "limits": asdict(limits or Limits()),
         "secret": secret,
     }
 

@@ -11,7 +11,7 @@ Exit status 1 if a target is missed.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -91,11 +91,10 @@ def judge_in_sandbox(sets: dict) -> Iterator[Verdict]:
 
 def make_job(student: str, name: str, version: Wrong | Right) -> dict:
     """Return the job of grading a version; of the set's tests only its exercise's."""
-    from grading.isolation.sandbox import Limits
+    from grading.job import text_job
     from grading.notebooks import build, find_sets, grade_id, is_graded, is_hole
 
-    problem_set = find_sets(SOLUTIONS)[name]
-    notebook = build(problem_set.source)
+    notebook = build(find_sets(SOLUTIONS)[name].source)
     test = f"test_{version.exercise}"
     notebook.cells = [
         cell
@@ -109,17 +108,7 @@ def make_job(student: str, name: str, version: Wrong | Right) -> dict:
     release = nbformat.writes(notebook)
     [hole] = [cell for cell in notebook.cells if grade_id(cell) == version.exercise]
     hole.source = version.source
-    return {
-        "student": student,
-        "assignment": name,
-        "notebook": problem_set.notebook,
-        "digest": "",
-        "submission": nbformat.writes(notebook),
-        "release": release,
-        "sandbox": "auto",
-        "limits": asdict(Limits()),
-        "secret": "",
-    }
+    return text_job(release, nbformat.writes(notebook), student=student)
 
 
 def report(verdicts: Iterable[Verdict], console: Console) -> bool:

@@ -123,6 +123,24 @@ def test_what_is_no_notebook(tmp_path, name, content, reason):
         checked(path)
 
 
+def test_a_folder_that_is_no_course(notebook, tmp_path):
+    with pytest.raises(CourseError, match="run this in the course's folder"):
+        checked(notebook(), tmp_path / "exercises")
+
+
+def test_a_learners_mistakes_cost_only_themselves(notebook):
+    answers = {
+        "train": "def batch_norm_train(:",
+        "running": "import os\nos._exit(3)",
+        "evaluate": ANSWERS["evaluate"] + "\nprint('x' * 10**7)",
+        "moments": "raise SystemExit",
+    }
+    failing, text = checked(notebook(**answers))
+    assert row(text, "1. Training")[-1] == row(text, "6a. Moments of any float")[-1]
+    assert row(text, "3. Inference")[0] == "✓" and failing == 8
+    assert "SyntaxError" in text and len(text) < 5000
+
+
 def test_the_exit_status(notebook, monkeypatch, capsys):
     monkeypatch.chdir(REPO)
     for answers, status in (({}, 3), (ANSWERS, 0)):
