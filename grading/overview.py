@@ -50,7 +50,8 @@ class Overview:
     def time(self) -> str:
         """The estimated time, such as ``2 h 25 min``."""
         hours, minutes = divmod(sum(e.minutes for e in self.exercises), 60)
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        text = f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return text.replace(" ", "\u00a0")  # one word
 
 
 def read_overview(path: Path) -> Overview:

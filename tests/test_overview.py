@@ -42,7 +42,11 @@ def test_headings_and_cells_agree_on_the_points(name):
 def test_an_overview():
     overview = read_overview(SETS["ps1"].source)
     assert overview.title == "PS1 Forward: batch normalisation by hand"
-    assert (overview.points, overview.by_hand, overview.time) == (20, 0, "2 h 25 min")
+    assert (overview.points, overview.by_hand, overview.time) == (
+        20,
+        0,
+        "2\u00a0h\u00a025\u00a0min",
+    )
     assert overview.exercises[0].title == "1. Training"
     assert read_overview(TINY_SET).by_hand == 3
 

@@ -64,7 +64,6 @@ def write_borrowing_again(app, env):
 def publish(app, address):
     """Give pages a canonical address, a sitemap, and cards for links to them."""
     app.config.html_baseurl = address
-    app.config.notfound_urls_prefix = urlsplit(address).path
     app.config.sitemap_url_scheme = "{link}"
     app.config.ogp_site_url = address
     app.config.ogp_site_name = app.config.html_title
@@ -93,13 +92,23 @@ def describe_course(app, page, template, context, doctree):
         )
 
 
+def lead_back(app, root):
+    """Make a page for wrong addresses, which knows where the book begins."""
+    app.setup_extension("notfound.extension")
+    app.config.notfound_urls_prefix = root
+    app.config.notfound_context = {
+        "title": "No such page",
+        "body": "<h1>No such page</h1><p>It may have another name now: search, or "
+        f'begin at the <a href="{root}index.html">front page</a>.</p>',
+    }
+
+
 def setup(app):
     """Register with Sphinx."""
-    app.setup_extension("notfound.extension")
-    if address := book_address():
+    address = book_address()
+    lead_back(app, urlsplit(address).path or "/")
+    if address:
         publish(app, address)
-    else:
-        app.config.notfound_urls_prefix = "/"
     app.connect("config-inited", use_our_mathjax)
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
