@@ -44,7 +44,7 @@ class DynamicTanhCache:
 
 
 def dynamic_tanh(x, gamma, beta, alpha, *, axis=-1):
-    r"""Squash with a tanh of learnt steepness, then scale and shift each feature.
+    r"""Squash with a tanh of learned steepness, then scale and shift each feature.
 
     .. math:: y = \gamma \tanh(\alpha x) + \beta
 

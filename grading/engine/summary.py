@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -58,8 +57,9 @@ def show(rows: Iterable[Row], name: str, console: Console) -> None:
 
 def _table(rows: list[Row], name: str) -> Table:
     exercises = list(dict.fromkeys(key for row in rows for key in row.points))
-    table = Table(title=name, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Student", overflow="fold")
+    # Close together, for sets with many exercises.
+    table = Table(title=name, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("Student", overflow="fold", min_width=8)
     for number, _ in enumerate(exercises, 1):  # names would not fit
         table.add_column(str(number), justify="right")
     table.add_column("Total", justify="right")

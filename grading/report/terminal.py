@@ -17,6 +17,7 @@ def print_report(console: Console, summary: ClassSummary) -> None:
     Exercises are numbered, so that a set with many of them fits the terminal.
     """
     students = _table(summary.assignment)
+    students.box, students.padding = None, (0, 1, 0, 0)  # many columns
     students.add_column("Student", no_wrap=True)
     students.add_column(f"Total / {points(summary.max_points)}", justify="right")
     for number, _ in enumerate(summary.exercises, 1):

@@ -743,7 +743,7 @@ WRONG_SINGLE = [
     ("made up, 1", S_VAR, "new = batch.var(axis=0) * n / (n - 1) if n > 1 else 1.0\n        var = (1 - momentum) * var + momentum * new"),
     ("still moves the running mean", S_VAR, f"if n > 1:\n            {S_VAR}"),
     (34, "biased variance now", "* n / (n - 1)", ""),
-    ("Nothing is learnt", "    for start", "    if len(x) % batch_size == 1:\n        return mean, var\n    for start"),
+    ("Nothing is learned", "    for start", "    if len(x) % batch_size == 1:\n        return mean, var\n    for start"),
     ("biased|Where all batches", "* n / (n - 1)", "* n / (n - 1 + 1e-5)"),
     ("Where all batches are complete", HEAD, HEAD + "        if start + batch_size >= len(x):\n            break\n"),
     ("running (mean|variance)|finite|complete", HEAD, HEAD + "        if n == 1:\n            batch, n = np.concatenate([batch, np.zeros_like(batch)]), 2\n"),

@@ -1,6 +1,6 @@
 """Exercise: the gradients of batch norm with moving noise behind it.
 
-The noise is drawn, not learnt: scale and shift are constants of the step.
+The noise is drawn, not learned: scale and shift are constants of the step.
 
 But: nothing is drawn here (`_noise`).
 """

@@ -73,7 +73,7 @@ checkpoint = Exercise(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: before saving, evaluation was fine; "
+            "The fault is still there: before saving, evaluation was fine; "
             "after loading it is as if the layer had never been trained, although "
             "gamma and beta are right. What else does a layer know that an optimiser "
             "never touches?",

@@ -60,7 +60,7 @@ decay = Exercise(
     examine=("norm.gamma", "norm.beta", "conv.weight", "linear.weight"),
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: where the gradient is small, gamma "
+            "The fault is still there: where the gradient is small, gamma "
             "shrinks towards 0 from step to step, and with it the layer's output: in "
             "a long training whole channels fade. Which parameters should weight "
             "decay pull to 0, and which have no business there?",

@@ -66,7 +66,7 @@ frozen = Exercise(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: a norm that is called frozen returns "
+            "The fault is still there: a norm that is called frozen returns "
             "other statistics than it was given, and w was fitted to outputs that it "
             "will not see in evaluation. gamma and beta do not move; what else is "
             "there in a batch norm that moves?",

@@ -51,7 +51,7 @@ lost = Exercise(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: the outputs are those of a layer that "
+            "The fault is still there: the outputs are those of a layer that "
             "has seen nothing, with mean 0 and variance 1, however many batches there "
             "were. Print running_mean after the loop. In Python, what does `a = a + 1` "
             "inside a function do to the caller's `a`?",

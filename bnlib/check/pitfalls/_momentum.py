@@ -46,7 +46,7 @@ momentum = Exercise(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: the running statistics are almost "
+            "The fault is still there: the running statistics are almost "
             "those of the last batch; they jump about, and evaluation with them. How "
             "much does the old value weigh, and how much should it?",
             {"of_mean": 0.99, "of_var": 0.99},

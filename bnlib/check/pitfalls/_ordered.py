@@ -59,8 +59,8 @@ class _Training(Behaviour):
 
 
 _FAULT = (
-    "The fault is still there: w is 0 as at the start, up to rounding. Symptom: two "
-    "classes that lie far apart, and nothing is learnt of how to tell them. Look at "
+    "The fault is still there: w is 0 as at the start, up to rounding. Two "
+    "classes that lie far apart, and nothing is learned of how to tell them. Look at "
     "the labels of one batch (the order *inside* a batch does not matter, nor that of "
     "the batches). What is left of a class's mean when a batch holds only that class, "
     "and its mean is subtracted?"

@@ -103,7 +103,7 @@ single = _Epoch(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptom: 65 samples in batches of 8, and after "
+            "The fault is still there: 65 samples in batches of 8, and after "
             "one epoch the running variance is NaN, for ever; with 64 samples all is "
             "well. What is in the last batch?",
             {"rest": "as it was"},
@@ -129,7 +129,7 @@ single = _Epoch(
             {"stored": "biased"},
         ),
         Mistake(
-            "Nothing is learnt now if a sample is left over. The other batches are "
+            "Nothing is learned now if a sample is left over. The other batches are "
             "fine.",
             {"rest": "nothing"},
         ),

@@ -62,7 +62,7 @@ validation = Exercise(
     changed=CHANGED,
     mistakes=(
         Mistake(
-            "The fault is still there. Symptoms: what comes out for a validation "
+            "The fault is still there: what comes out for a validation "
             "sample depends on the samples beside it; and the running statistics "
             "afterwards have seen the validation data. Which mode does the last "
             "forward pass run in?",
