@@ -42,6 +42,7 @@ class World:
         self.largest = 0  # bytes of memory of a process of the grader's
         self.calls: list[str] = []  # what arrived at the services
         self._before = psutil.Process().children(recursive=True)
+        self._files_before = _attackers_files()
         self._services = Services(f"hostile-{uuid.uuid4().hex}", self.calls)
         for path in (self.home / ".ssh", self.scratch, self.canary.parent):
             path.mkdir(parents=True)
@@ -148,7 +149,7 @@ class World:
         children = psutil.Process().children(recursive=True)
         left = [str(p) for p in children if p not in known and not _reaped(p)]
         left += [str(path) for path in self.scratch.iterdir()]
-        left += [str(path) for folder in SHARED for path in folder.glob("hostile*")]
+        left += sorted(map(str, _attackers_files() - self._files_before))
         packages = [Path(p) for p in (*sys.path, REPO) if p]
         packages.append(Path(sys.modules["numpy"].__file__).parent)
         left += [str(path) for p in packages for path in p.glob("hostile_canary*")]
@@ -167,6 +168,11 @@ class World:
             if process not in self._before:
                 process.kill()
         self.victim.wait()
+
+
+def _attackers_files() -> set[Path]:
+    """Return the files with an attacker's name in folders that everybody shares."""
+    return {path for folder in SHARED for path in folder.glob("hostile*")}
 
 
 def _reaped(process: psutil.Process) -> bool:
