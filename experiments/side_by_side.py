@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 
 from experiments.data import Data
@@ -103,20 +103,21 @@ def train_many(
     def loss_of(parameters, buffers, x, y):
         return cross_entropy(functional_call(network, (parameters, buffers), (x,)), y)
 
-    gradients = vmap(grad_and_value(loss_of))
+    every_loss = vmap(loss_of)
     velocity = {name: torch.zeros_like(p) for name, p in parameters.items()}
     rate = torch.tensor(rates).repeat_interleave(len(seeds))
     sources = [batches(d, batch, seed) for d, seed in zip(kept, seeds, strict=True)]
     losses = []
     for _ in range(steps):
         x, y = zip(*map(next, sources), strict=True)
-        gradient, loss = gradients(
+        loss = every_loss(
             parameters, buffers, _repeat(x, len(rates)), _repeat(y, len(rates))
         )
-        losses.append(loss)
+        losses.append(loss.detach())
+        # No run's loss depends on another's parameters: the sum's gradient has each.
+        gradients = torch.autograd.grad(loss.sum(), tuple(parameters.values()))
         with torch.no_grad():
-            for name, p in parameters.items():
-                g = gradient[name]
+            for (name, p), g in zip(parameters.items(), gradients, strict=True):
                 g = g if adjust is None else adjust(name, g, p)
                 velocity[name].mul_(momentum).add_(g)
                 p.sub_(rate.view(-1, *(1 for _ in p.shape[1:])) * velocity[name])
@@ -135,7 +136,7 @@ def train_many(
         rates=tuple(rates),
         validation=accuracy([d.x_test for d in kept], [d.y_test for d in kept]),
         test=accuracy([d.x_test for d in tasks], [d.y_test for d in tasks]),
-        loss=torch.stack(losses).detach().view(steps, runs // len(seeds), -1).numpy(),
+        loss=torch.stack(losses).view(steps, runs // len(seeds), -1).numpy(),
         state={
             name: p.detach().unflatten(0, (len(rates), len(seeds)))
             for name, p in (parameters | buffers).items()

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.data import Data
 from experiments.models import mlp
-from experiments.training import accuracy, batches, train
+from experiments.training import accuracy, batches, step, train
 
 WIDTHS = (64, 100, 100, 10)
 
@@ -161,13 +161,9 @@ def train_on(
         Sets the modes, once; ``model.train()`` unless told otherwise.
     """
     prepare(model)
-    optimiser = torch.optim.SGD(
-        (p for p in model.parameters() if p.requires_grad), rate
-    )
+    learning = [p for p in model.parameters() if p.requires_grad]
     for (x, y), _ in zip(stream, range(steps), strict=False):
-        optimiser.zero_grad()
-        cross_entropy(model(x), y).backward()
-        optimiser.step()
+        step(cross_entropy(model(x), y), learning, rate)
 
 
 def trained(
@@ -415,7 +411,6 @@ def discriminator(
     """
     torch.manual_seed(seed)
     model = mlp((64, 100, 100, 2))
-    optimiser = torch.optim.SGD(model.parameters(), 0.1)
     half = len(data.x) // 2
     real = batches(replace(data, x=data.x[:half], y=data.y[:half]), 64, seed)
     other = batches(replace(data, x=data.x[half:], y=data.y[half:]), 64, seed + 1)
@@ -427,9 +422,7 @@ def discriminator(
 
     labels = torch.arange(2).repeat_interleave(64)
     for (x, _), (z, _), _ in zip(real, other, range(200), strict=False):
-        optimiser.zero_grad()
-        cross_entropy(logits(x, fake(z)), labels).backward()
-        optimiser.step()
+        step(cross_entropy(logits(x, fake(z)), labels), [*model.parameters()], 0.1)
     half = len(data.x_test) // 2
     with torch.no_grad():
         outputs = logits(data.x_test[:half], fake(data.x_test[half : 2 * half]))

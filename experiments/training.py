@@ -82,9 +82,9 @@ def train(
                 history.seen.setdefault(name, []).append(value)
             model.train()
 
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=rate, momentum=momentum, weight_decay=decay
-    )
+    # As torch.optim.SGD does, whose first use imports PyTorch's compiler for seconds.
+    parameters = list(model.parameters())
+    velocities = [torch.zeros_like(p) for p in parameters]
     model.train()
     look(0)
     for step, (x, y) in zip(
@@ -94,13 +94,26 @@ def train(
         if not torch.isfinite(loss):
             history.diverged = True
             break
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for p, v, gradient in zip(parameters, velocities, gradients, strict=True):
+                v.mul_(momentum).add_(gradient).add_(p, alpha=decay)
+                p.sub_(v, alpha=rate)
         history.loss.append(loss.item())
         if step % every == 0:
             look(step)
     return history
+
+
+def step(loss: torch.Tensor, parameters: Sequence[torch.Tensor], rate: float) -> None:
+    """Take one step of plain gradient descent; the parameters are changed in place.
+
+    But: no momentum, no weight decay; `train` has them.
+    """
+    gradients = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for p, gradient in zip(parameters, gradients, strict=True):
+            p.sub_(gradient, alpha=rate)
 
 
 def descend(
