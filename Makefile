@@ -7,7 +7,7 @@ STAMPS := _build/stamps
 
 LIBRARY := $(shell find bnlib -name '*.py')
 EXPERIMENTS := $(shell find experiments tools -name '*.py')
-CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* _static/* benchmarks/results/*)
+CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* chapters/stills/* widgets/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)

@@ -62,6 +62,22 @@ def test_no_script_fails_for_a_name_that_is_declared_twice(page):
     assert "const THEBE_JS_URL" not in html(page)
 
 
+@pytest.mark.parametrize("page", ["index", *PAGES])
+def test_a_page_loads_the_scripts_of_its_widgets_and_no_others(page):
+    soup = BeautifulSoup(html(page), "html.parser")
+    tags = {widget.name for widget in soup.select(".widget")}
+    ours = {path.name for path in (ROOT / "widgets").iterdir()}
+    loaded = [tag.get("src") or tag["href"] for tag in soup.select("[src], link[href]")]
+    names = [url.partition("?")[0].rpartition("/")[2] for url in loaded]
+    parts = {
+        name for name in ours if name.partition(".")[0].removesuffix("-data") in tags
+    }
+    shared = {"widget.js", "widget.css"} if tags else set()
+    assert {name for name in names if name in ours} == parts | shared
+    scripts = [name for name in names if name in ours and name.endswith(".js")]
+    assert scripts[:1] == ["widget.js"][: len(scripts)]  # before those that use it
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_quiz_waits_for_mathjax(chapter):
     text = html(chapter)

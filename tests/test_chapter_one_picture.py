@@ -1,6 +1,5 @@
 """What the chapter *One picture* prints is true, and its experiments hold elsewhere."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -310,11 +309,3 @@ def test_batch_norm_learns_with_batches_of_four():
     assert found["batch"].min() > 60
     assert abs(found["batch"].mean() - found["layer"].mean()) < 10
     assert found["instance"].max() < min(found["batch"].min(), found["layer"].min())
-
-
-def test_the_block_is_small_and_calls_nobody():
-    import gzip
-
-    script = (ROOT / "_static" / "norm_cube.js").read_bytes()
-    assert len(gzip.compress(script)) < 5 * 1024
-    assert not re.search(rb"https?:|fetch\(|import |XMLHttp", script)

@@ -23,31 +23,19 @@ const NORMS = {
 };
 
 const STYLE = `
-norm-cube{display:block;color:var(--pst-color-text-base,#222);margin:1.2rem 0;padding:.8rem 1rem;border:1px solid
- var(--pst-color-border,#bbb);border-radius:.4rem;--set:#0072b2;--me:#d55e00;
- --line:var(--pst-color-border,#bbb);--cell:var(--pst-color-surface,#f3f4f5)}
-html[data-theme=dark] norm-cube{--set:#56b4e9;--me:#ffb000}
-norm-cube fieldset{border:0;margin:0 0 .6rem;padding:0;display:flex;flex-wrap:wrap;
- gap:.1rem 1rem}
-norm-cube legend{font-size:1rem;font-weight:600;margin:0 0 .2rem}
-norm-cube label{display:inline-flex;gap:.35rem;align-items:center;min-height:1.9rem;
- cursor:pointer}
-norm-cube input{accent-color:var(--set);width:1.05rem;height:1.05rem}
+norm-cube{--line:var(--pst-color-border,#bbb);--cell:var(--pst-color-surface,#f3f4f5)}
 norm-cube .views{display:flex;flex-wrap:wrap;gap:1rem;justify-content:center;
  align-items:center}
-norm-cube svg{display:block;max-width:100%;height:auto}
 norm-cube .block{flex:0 1 210px;min-width:0}
 norm-cube .tiles{flex:1 1 300px;max-width:440px;min-width:0;cursor:pointer;
  touch-action:manipulation}
 norm-cube .tiles:focus-visible{outline:3px solid var(--me);outline-offset:3px}
-norm-cube text{font-size:13px;fill:var(--pst-color-text-base,#222)}
 norm-cube [data-i]{fill:var(--cell);stroke:var(--line);transition:fill .15s}
 norm-cube .on{fill:var(--set);stroke:var(--pst-color-background,#fff)}
 norm-cube .box{pointer-events:none;fill:var(--set);fill-opacity:.8;
  stroke:var(--pst-color-background,#fff);stroke-width:.7}
 norm-cube .me{fill:var(--me)!important;stroke:var(--pst-color-text-base,#222);
  stroke-width:2;fill-opacity:1;pointer-events:none}
-norm-cube p{margin:.6rem 0 0}
 @media(prefers-reduced-motion:reduce){norm-cube [data-i]{transition:none}}`;
 
 // Corners of cell (n, c, p) of the block: examples to the right, channels into the
@@ -65,14 +53,15 @@ const split = (i) => [Math.floor(i / (C * P)), Math.floor(i / P) % C, i % P];
 const join = (n, c, p) => (n * C + c) * P + p;
 const ALL = [...Array(N * C * P).keys()];
 
+// All entries that share their statistics with entry i.
+widget.shared = (norm, i) => {
+  const set = NORMS[norm][2], mine = set(...split(i));
+  return ALL.filter((k) => set(...split(k)) === mine);
+};
+
 class NormCube extends HTMLElement {
   connectedCallback() {
-    // Not before its contents, which say what to do without scripts, are there to replace.
-    if (document.readyState !== "loading") this.build();
-    else document.addEventListener("DOMContentLoaded", () => this.build(), {once: true});
-  }
-
-  build() {
+    if (this.norm) return; // only moved
     this.norm = "batch";
     this.i = join(1, 1, 5);
     const group = `norm-${Math.random().toString(36).slice(2)}`;
@@ -125,8 +114,7 @@ class NormCube extends HTMLElement {
   show(norm, i) {
     this.norm = norm;
     this.i = i;
-    const [, axes, set, words] = NORMS[norm], me = split(i);
-    const shared = ALL.filter((k) => set(...split(k)) === set(...me));
+    const [, axes, , words] = NORMS[norm], me = split(i), shared = widget.shared(norm, i);
     for (const cell of this.querySelectorAll("[data-i]"))
       cell.classList.toggle("on", shared.includes(+cell.dataset.i));
     // Far cells first: depth, then left to right, then from the bottom.
@@ -144,5 +132,5 @@ class NormCube extends HTMLElement {
     this.querySelector("code").textContent = axes;
   }
 }
-customElements.get("norm-cube") || customElements.define("norm-cube", NormCube);
+customElements.define("norm-cube", NormCube);
 }
