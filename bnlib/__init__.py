@@ -6,6 +6,7 @@ checks of the problem sets in `bnlib.check`.
 """
 
 from bnlib._formula import Cache
+from bnlib._tiers import kernels
 from bnlib.batch import (
     batch_norm,
     batch_norm_backward,
@@ -61,6 +62,7 @@ __all__ = [
     "group_norm_backward",
     "instance_norm",
     "instance_norm_backward",
+    "kernels",
     "layer_norm",
     "layer_norm_backward",
     "merge_moments",

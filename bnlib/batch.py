@@ -12,12 +12,13 @@ from bnlib._arguments import (
     check_shape,
     namespace,
 )
-from bnlib._formula import IndexSet, backward, check_cache, forward, sum_over
+from bnlib._formula import IndexSet, check_cache, sum_over
+from bnlib._tiers import backward, forward
 
 CHANNEL = "one value per channel (axis {} of x)"
 
 
-def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5):
+def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5, out=None):
     r"""Normalise each channel by the statistics of the batch, as in training.
 
     .. math::
@@ -40,6 +41,8 @@ def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5):
         The channel axis: 1 for NCHW, -1 for channels-last.
     eps : float
         Added to the variance, inside the square root.
+    out : array, or None
+        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -79,10 +82,11 @@ def batch_norm(x, gamma, beta, *, axis=1, eps=1e-5):
         check_eps(eps),
         meaning=CHANNEL.format(axis),
         shape=(channels,),
+        out=out,
     )
 
 
-def batch_norm_backward(dy, cache):
+def batch_norm_backward(dy, cache, *, out=None):
     r"""Gradient of `batch_norm`, through the statistics of the batch.
 
     .. math::
@@ -100,6 +104,8 @@ def batch_norm_backward(dy, cache):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `batch_norm`; the x given there must not have been changed since.
+    out : array, or None
+        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -120,7 +126,7 @@ def batch_norm_backward(dy, cache):
     ----------
     Ioffe and Szegedy, *Batch normalization*, ICML 2015, section 3, simplified.
     """
-    return backward("batch_norm", dy, cache)
+    return backward("batch_norm", dy, cache, out=out)
 
 
 def batch_norm_inference(

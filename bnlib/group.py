@@ -7,10 +7,11 @@ from bnlib._arguments import (
     check_integer,
     namespace,
 )
-from bnlib._formula import IndexSet, backward, forward
+from bnlib._formula import IndexSet
+from bnlib._tiers import backward, forward
 
 
-def group_norm(x, gamma, beta, *, num_groups, eps=1e-5):
+def group_norm(x, gamma, beta, *, num_groups, eps=1e-5, out=None):
     r"""Normalise each sample over groups of neighbouring channels and all positions.
 
     Channels ``k C/G`` to ``(k + 1) C/G - 1`` form group k. One group is layer norm over
@@ -26,6 +27,8 @@ def group_norm(x, gamma, beta, *, num_groups, eps=1e-5):
         G, a divisor of C.
     eps : float
         Added to the variance.
+    out : array, or None
+        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -69,10 +72,11 @@ def group_norm(x, gamma, beta, *, num_groups, eps=1e-5):
         check_eps(eps),
         meaning="one value per channel (axis 1 of x)",
         shape=(channels,),
+        out=out,
     )
 
 
-def group_norm_backward(dy, cache):
+def group_norm_backward(dy, cache, *, out=None):
     """Gradient of `group_norm`.
 
     Parameters
@@ -81,6 +85,8 @@ def group_norm_backward(dy, cache):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `group_norm`.
+    out : array, or None
+        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -94,4 +100,4 @@ def group_norm_backward(dy, cache):
     TypeError, ValueError
         As for `batch_norm_backward`.
     """
-    return backward("group_norm", dy, cache)
+    return backward("group_norm", dy, cache, out=out)

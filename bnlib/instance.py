@@ -1,10 +1,11 @@
 """Instance normalisation: each sample and channel by its own positions."""
 
 from bnlib._arguments import accumulation_dtype, check_data, check_eps, namespace
-from bnlib._formula import IndexSet, backward, forward
+from bnlib._formula import IndexSet
+from bnlib._tiers import backward, forward
 
 
-def instance_norm(x, gamma, beta, *, eps=1e-5):
+def instance_norm(x, gamma, beta, *, eps=1e-5, out=None):
     """Normalise each channel of each sample over its positions.
 
     But: no running statistics; the same in training and at inference.
@@ -17,6 +18,8 @@ def instance_norm(x, gamma, beta, *, eps=1e-5):
         Scale and shift.
     eps : float
         Added to the (biased) variance.
+    out : array, or None
+        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -58,10 +61,11 @@ def instance_norm(x, gamma, beta, *, eps=1e-5):
         check_eps(eps),
         meaning="one value per channel (axis 1 of x)",
         shape=(channels,),
+        out=out,
     )
 
 
-def instance_norm_backward(dy, cache):
+def instance_norm_backward(dy, cache, *, out=None):
     """Gradient of `instance_norm`.
 
     Parameters
@@ -70,6 +74,8 @@ def instance_norm_backward(dy, cache):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `instance_norm`.
+    out : array, or None
+        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -83,4 +89,4 @@ def instance_norm_backward(dy, cache):
     TypeError, ValueError
         As for `batch_norm_backward`.
     """
-    return backward("instance_norm", dy, cache)
+    return backward("instance_norm", dy, cache, out=out)

@@ -7,10 +7,11 @@ from bnlib._arguments import (
     check_eps,
     namespace,
 )
-from bnlib._formula import IndexSet, backward, forward
+from bnlib._formula import IndexSet
+from bnlib._tiers import backward, forward
 
 
-def layer_norm(x, gamma, beta, *, axis=-1, eps=1e-5):
+def layer_norm(x, gamma, beta, *, axis=-1, eps=1e-5, out=None):
     r"""Normalise over the axes from `axis` to the last, separately for all others.
 
     .. math::
@@ -31,6 +32,8 @@ def layer_norm(x, gamma, beta, *, axis=-1, eps=1e-5):
         is ``x.shape[axis:]``.
     eps : float
         Added to the variance.
+    out : array, or None
+        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -60,10 +63,11 @@ def layer_norm(x, gamma, beta, *, axis=-1, eps=1e-5):
         check_eps(eps),
         meaning=f"the shape of x from axis {index.reduced[0]} on",
         shape=shape,
+        out=out,
     )
 
 
-def layer_norm_backward(dy, cache):
+def layer_norm_backward(dy, cache, *, out=None):
     """Gradient of `layer_norm`.
 
     The formula of `batch_norm_backward`, with means over each sample's features
@@ -75,6 +79,8 @@ def layer_norm_backward(dy, cache):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `layer_norm`.
+    out : array, or None
+        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -88,7 +94,7 @@ def layer_norm_backward(dy, cache):
     TypeError, ValueError
         As for `batch_norm_backward`.
     """
-    return backward("layer_norm", dy, cache)
+    return backward("layer_norm", dy, cache, out=out)
 
 
 def trailing(x, gamma, beta, axis):

@@ -1,11 +1,11 @@
 """RMS normalisation: layer norm without the mean."""
 
 from bnlib._arguments import check_eps
-from bnlib._formula import backward, forward
+from bnlib._tiers import backward, forward
 from bnlib.layer import trailing
 
 
-def rms_norm(x, gamma, *, axis=-1, eps=1e-5):
+def rms_norm(x, gamma, *, axis=-1, eps=1e-5, out=None):
     r"""Divide by the root mean square over the axes from `axis` to the last.
 
     .. math:: y = \gamma\,\frac{x}{\sqrt{\overline{x^2} + \varepsilon}}
@@ -23,6 +23,8 @@ def rms_norm(x, gamma, *, axis=-1, eps=1e-5):
     eps : float
         Added to the mean square. PyTorch's default is the machine epsilon of x's dtype
         instead.
+    out : array, or None
+        Where to write y: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -52,10 +54,11 @@ def rms_norm(x, gamma, *, axis=-1, eps=1e-5):
         meaning=f"the shape of x from axis {index.reduced[0]} on",
         shape=index.view[index.reduced[0] :],
         centred=False,
+        out=out,
     )
 
 
-def rms_norm_backward(dy, cache):
+def rms_norm_backward(dy, cache, *, out=None):
     """Gradient of `rms_norm`.
 
     Only the component along x is projected out: nothing was centred, so no mean is
@@ -67,6 +70,8 @@ def rms_norm_backward(dy, cache):
         Gradient of the loss with respect to y; shape of x.
     cache : Cache
         From `rms_norm`.
+    out : array, or None
+        Where to write dx: shape and dtype of x, and memory of its own.
 
     Returns
     -------
@@ -80,5 +85,5 @@ def rms_norm_backward(dy, cache):
     TypeError, ValueError
         As for `batch_norm_backward`.
     """
-    dx, dgamma, _ = backward("rms_norm", dy, cache)
+    dx, dgamma, _ = backward("rms_norm", dy, cache, out=out)
     return dx, dgamma
