@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cache
 
+LEAST = 2**18  # bytes of x for a thread; waking it costs more than fewer
+
 
 def count():
     """Return the number of threads: OMP_NUM_THREADS, or the cores we may run on."""
@@ -19,6 +21,11 @@ def count():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def useful(nbytes):
+    """Return the number of threads that so many bytes of x keep busy."""
+    return max(1, min(count(), nbytes // LEAST))
 
 
 @cache
@@ -70,6 +77,6 @@ def blocks(total, size):
     return [(i, min(i + size, total)) for i in range(0, total, size)]
 
 
-def shares(total, least=1):
-    """Return at most one block for each thread, of at least `least`."""
-    return blocks(total, max(least, -(-total // count())))
+def shares(total, nbytes):
+    """Return one block for each thread that so many bytes keep busy."""
+    return blocks(total, -(-total // useful(nbytes)))

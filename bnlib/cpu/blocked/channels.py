@@ -37,8 +37,12 @@ class Block:
 
     def unfold(self, values, dtype):
         """Return each channel's value for every column."""
-        values = values.astype(dtype)[None, :, None]
-        return np.broadcast_to(values, self.shape).reshape(-1)
+        repeats, channels, positions = self.shape
+        values = values.astype(dtype)
+        if channels == 1:
+            return values
+        columns = values.repeat(positions)
+        return columns if repeats == 1 else np.tile(columns, repeats)
 
 
 class Plan:
@@ -51,7 +55,8 @@ class Plan:
     def __init__(self, shape, itemsize):
         outer, channels, positions = shape
         fitting = SLAB // (outer * positions * itemsize)
-        size = max(1, min(fitting, -(-channels // threads.count())))
+        parts = threads.useful(outer * channels * positions * itemsize)
+        size = max(1, min(fitting, -(-channels // parts)))
         self.slabs = fitting >= channels or size * positions >= NARROW
         if self.slabs:
             self.matrix = (outer, channels * positions)

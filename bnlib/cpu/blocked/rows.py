@@ -1,8 +1,8 @@
 """Layer, group, instance and RMS norm in blocks of rows that stay in the cache.
 
-x is (R, K, B): a row shares its statistics, each of its K parts of B values a gamma and
-a beta. A block of rows is read from memory once; all further steps find it in the cache,
-and write in place into the output.
+x is (R, K, B): a row shares its statistics, each of its K parts of B values a gamma
+and a beta. A block of rows is read from memory once; all further steps find it in the
+cache, and write in place into the output.
 """
 
 import numpy as np
@@ -17,7 +17,9 @@ WIDE = 2**14  # parameters, above which threads share columns and not rows
 
 def _blocks(start, stop, x):
     """Return blocks of rows that fit in the cache."""
-    size = max(1, BLOCK * len(x) // x.nbytes)
+    size = max(
+        1, min(BLOCK * len(x) // x.nbytes, -(-len(x) // threads.useful(x.nbytes)))
+    )
     return [(start + i, start + j) for i, j in threads.blocks(stop - start, size)]
 
 
@@ -86,9 +88,9 @@ def backward(x, dy, dx, gamma, eps, mean, var):
 
 
 def _terms(s, q, rest, var, eps, count, centred):
-    """Turn sums into xhat = (x - m)·scale + shift, dx = scale·d + slope·(x - m) + offset.
+    """Turn sums into xhat = c·scale + shift and dx = scale·d + slope·c + offset.
 
-    The sums are those of d, of d·(x - m), and of x - m: what rounding the mean left.
+    The sums are those of d, of d·c, and of c = x - m: what rounding the mean left.
     """
     rest = rest / count if centred else 0.0
     scale = 1 / np.sqrt(var.astype(np.float64) + eps)
@@ -142,7 +144,7 @@ class _Values:
 def _by_rows(norm):
     """Threads share rows; dgamma and dbeta are added up for each."""
     x = norm.x
-    shares = threads.shares(len(x))
+    shares = threads.shares(len(x), x.nbytes)
     gradients = np.zeros((len(shares), 2, x.shape[1]))
 
     def work(i):
@@ -160,7 +162,7 @@ def _by_columns(norm):
     x = norm.x
     height, width = TILE
     rows = [slice(*block) for block in threads.blocks(len(x), height)]
-    shares = threads.shares(x.shape[1])
+    shares = threads.shares(x.shape[1], x.nbytes)
     tiles = [
         [slice(start + i, start + j) for i, j in threads.blocks(stop - start, width)]
         for start, stop in shares
@@ -191,7 +193,7 @@ def _backward_parts(x, dy, dx, gamma, eps, mean, var):
     """Return what `backward` does, where parts share a parameter, or rows differ."""
     _, parts, positions = x.shape
     count, centred = parts * positions, mean is not None
-    shares = threads.shares(len(x))
+    shares = threads.shares(len(x), x.nbytes)
     gradients = np.zeros((len(shares), 2, gamma.size // parts, parts))
 
     def work(i):

@@ -1,5 +1,7 @@
 """Sums in the dtype of x over stretches that are short enough, then in float64."""
 
+from functools import cache
+
 import numpy as np
 
 from bnlib.cpu import threads
@@ -27,13 +29,32 @@ def last_sums(a, b=None):
     A dot product sums in many places at once, as vector registers have; so does one
     with ones, and faster than a sum.
     """
-    total = 0.0
-    for i, j in threads.blocks(a.shape[-1], STRETCH):
-        other = np.ones(j - i, a.dtype) if b is None else b[..., i:j]
-        total = total + np.vecdot(a[..., i:j], other).astype(np.float64)
+    length = a.shape[-1]
+    step = _divisor(length)
+    whole = length - length % step
+    shape = (*a.shape[:-1], whole // step, step)
+    pieces = a[..., :whole].reshape(shape)
+    other = _ones(step, a.dtype) if b is None else b[..., :whole].reshape(shape)
+    total = np.add.reduce(np.vecdot(pieces, other), axis=-1, dtype=np.float64)
+    if whole < length:
+        total += last_sums(a[..., whole:], None if b is None else b[..., whole:])
     return total
+
+
+@cache
+def _divisor(length):
+    """Return into how long pieces to cut a length: a divisor, if one is near."""
+    divisors = range(STRETCH, STRETCH // 4, -1)
+    if length <= STRETCH:
+        return length
+    return next((d for d in divisors if length % d == 0), STRETCH)
+
+
+@cache
+def _ones(length, dtype):
+    return np.ones(length, dtype)
 
 
 def far(mean, var):
     """Whether a mean is too large for E[x²] - E[x]²: then x minus it must take over."""
-    return not np.all(mean * mean <= NEAR * var)
+    return not (mean * mean <= NEAR * var).all()  # NaN is far

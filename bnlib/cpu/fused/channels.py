@@ -12,7 +12,7 @@ from bnlib.cpu.fused.compiling import mapping, summing
 
 SHORT = 64  # positions, below which loops run over columns (channel, position)
 WIDTH = 1024  # columns at a time: their float64 sums stay in the first-level cache
-SLAB = 2**19  # bytes of x that the second-level cache holds; the least for a thread
+SLAB = 2**19  # bytes that the second-level cache holds
 
 
 @summing
@@ -31,16 +31,17 @@ def forward_sums(x, pivot, first, last, start, stop, sums):
             sums[0, c] = s
             sums[1, c] = q
         return
+    matrix = x.reshape(len(x), -1)
     step = max(1, WIDTH // positions)
     wide = np.empty((3, step * positions))
     for low in range(start, stop, step):
         high = min(low + step, stop)
-        width = (high - low) * positions
+        left, width = low * positions, (high - low) * positions
         wide[:2] = 0.0
         spread_out(pivot, low, high, positions, wide[2])
         s, q, p = wide[0], wide[1], wide[2]
         for n in range(first, last):
-            row = x[n, low:high].reshape(width)
+            row = matrix[n, left : left + width]
             for j in range(width):
                 d = np.float64(row[j]) - p[j]
                 s[j] += d
@@ -92,34 +93,21 @@ def forward_apply(x, terms, first, last, start, stop, y):
                 for i in range(positions):
                     y[n, c, i] = (x[n, c, i] - m) * scale + shift
         return
+    matrix = x.reshape(len(x), -1)
+    result = y.reshape(len(x), -1)
     step = max(1, WIDTH // positions)
     wide = np.empty((3, step * positions), terms.dtype)
     for low in range(start, stop, step):
         high = min(low + step, stop)
-        width = (high - low) * positions
+        left, width = low * positions, (high - low) * positions
         for k in range(3):
             spread_out(terms[k], low, high, positions, wide[k])
         m, scale, shift = wide[0], wide[1], wide[2]
         for n in range(first, last):
-            row = x[n, low:high].reshape(width)
-            out = y[n, low:high].reshape(width)
+            row = matrix[n, left : left + width]
+            out = result[n, left : left + width]
             for j in range(width):
                 out[j] = (row[j] - m[j]) * scale[j] + shift[j]
-
-
-@mapping
-def forward_slab(x, y, gamma, beta, eps, start, stop, mean, var):
-    """Do all three, a few channels at a time: the second read hits the cache."""
-    outer, channels, positions = x.shape
-    pivot = x[0, :, 0].copy()  # near enough to the mean, for sums in float64
-    sums, terms = np.empty((2, channels)), np.empty((3, channels), x.dtype)
-    count = outer * positions
-    step = max(1, SLAB // (count * x.itemsize))
-    for low in range(start, stop, step):
-        high = min(low + step, stop)
-        forward_sums(x, pivot, 0, outer, low, high, sums)
-        forward_terms(sums, pivot, gamma, beta, eps, count, low, high, mean, var, terms)
-        forward_apply(x, terms, 0, outer, low, high, y)
 
 
 @summing
@@ -141,17 +129,19 @@ def backward_sums(x, dy, pivot, first, last, start, stop, sums):
             sums[1, c] = q
             sums[2, c] = r
         return
+    matrix = x.reshape(len(x), -1)
+    incoming = dy.reshape(len(x), -1)
     step = max(1, WIDTH // positions)
     wide = np.empty((4, step * positions))
     for low in range(start, stop, step):
         high = min(low + step, stop)
-        width = (high - low) * positions
+        left, width = low * positions, (high - low) * positions
         wide[:3] = 0.0
         spread_out(pivot, low, high, positions, wide[3])
         s, q, r, p = wide[0], wide[1], wide[2], wide[3]
         for n in range(first, last):
-            row = x[n, low:high].reshape(width)
-            given = dy[n, low:high].reshape(width)
+            row = matrix[n, left : left + width]
+            given = incoming[n, left : left + width]
             for j in range(width):
                 d = np.float64(row[j]) - p[j]
                 g = np.float64(given[j])
@@ -192,92 +182,76 @@ def backward_apply(x, dy, terms, first, last, start, stop, dx):
                     d = x[n, c, i] - m
                     dx[n, c, i] = scale * dy[n, c, i] + (slope * d + offset)
         return
+    matrix = x.reshape(len(x), -1)
+    incoming = dy.reshape(len(x), -1)
+    result = dx.reshape(len(x), -1)
     step = max(1, WIDTH // positions)
     wide = np.empty((4, step * positions), terms.dtype)
     for low in range(start, stop, step):
         high = min(low + step, stop)
-        width = (high - low) * positions
+        left, width = low * positions, (high - low) * positions
         for k in range(4):
             spread_out(terms[k], low, high, positions, wide[k])
         m, slope, scale, offset = wide[0], wide[1], wide[2], wide[3]
         for n in range(first, last):
-            row = x[n, low:high].reshape(width)
-            given = dy[n, low:high].reshape(width)
-            out = dx[n, low:high].reshape(width)
+            row = matrix[n, left : left + width]
+            given = incoming[n, left : left + width]
+            out = result[n, left : left + width]
             for j in range(width):
                 d = row[j] - m[j]
                 out[j] = scale[j] * given[j] + (slope[j] * d + offset[j])
 
 
-@mapping
-def backward_slab(x, dy, dx, gamma, eps, mean, var, start, stop, gradients):
-    """Do all three, a few channels at a time: the second read hits the cache."""
+def _plan(x, arrays):
+    """Return slabs of channels and parts of the samples: one of the two is for threads.
+
+    They share samples where channels are few, or too narrow to be read on their own.
+    """
     outer, channels, positions = x.shape
-    sums, terms = np.empty((3, channels)), np.empty((4, channels), x.dtype)
-    count = outer * positions
-    step = max(1, SLAB // (2 * count * x.itemsize))
-    for low in range(start, stop, step):
-        high = min(low + step, stop)
-        backward_sums(x, dy, mean, 0, outer, low, high, sums)
-        backward_terms(sums, mean, gamma, eps, var, count, low, high, gradients, terms)
-        backward_apply(x, dy, terms, 0, outer, low, high, dx)
-
-
-def _by_samples(shape):
-    """Whether threads share samples: channels are few, or too narrow to go alone."""
-    outer, channels, positions = shape
     narrow = channels * positions < 4096 and outer > 256
-    return narrow or (channels < threads.count() <= outer)
+    if narrow or (channels < threads.count() <= outer):
+        return [(0, channels)], threads.shares(outer, x.nbytes)
+    fitting = SLAB * channels // (arrays * x.nbytes)
+    size = min(fitting, -(-channels // threads.useful(x.nbytes)))
+    return threads.blocks(channels, max(1, size)), [(0, outer)]
 
 
 def forward(x, y, gamma, beta, eps, _, mean, var):
     """Write y for x as (A, C, B), the mean and the variance."""
-    outer, channels, positions = x.shape
-    if x.nbytes < SLAB:  # waking a thread costs more
-        forward_slab(x, y, gamma, beta, eps, 0, channels, mean, var)
-        return
-    if not _by_samples(x.shape):
-        threads.spread(
-            lambda part: forward_slab(x, y, gamma, beta, eps, *part, mean, var),
-            threads.shares(channels),
-        )
-        return
-    parts = threads.shares(outer, max(1, SLAB // (channels * positions * x.itemsize)))
-    pivot = x[0, :, 0].copy()
+    slabs, parts = _plan(x, 1)
+    count, channels = x.size // x.shape[1], x.shape[1]
+    pivot = x[0, :, 0].copy()  # near enough to the mean, for sums in float64
     sums, terms = np.empty((len(parts), 2, channels)), np.empty((3, channels), x.dtype)
-    threads.spread(
-        lambda i: forward_sums(x, pivot, *parts[i], 0, channels, sums[i]),
-        range(len(parts)),
-    )
-    total, count = sums.sum(0), outer * positions
-    forward_terms(total, pivot, gamma, beta, eps, count, 0, channels, mean, var, terms)
-    threads.spread(lambda part: forward_apply(x, terms, *part, 0, channels, y), parts)
+
+    def work(slab):
+        threads.spread(
+            lambda i: forward_sums(x, pivot, *parts[i], *slab, sums[i]),
+            range(len(parts)),
+        )
+        total = sums[0] if len(parts) == 1 else sums.sum(0)
+        forward_terms(total, pivot, gamma, beta, eps, count, *slab, mean, var, terms)
+        threads.spread(lambda part: forward_apply(x, terms, *part, *slab, y), parts)
+
+    threads.spread(work, slabs)
 
 
 def backward(x, dy, dx, gamma, eps, mean, var):
     """Write dx; return dgamma and dbeta."""
-    outer, channels, positions = x.shape
-    gradients = np.empty((2, channels), x.dtype)
-    if x.nbytes < SLAB:
-        backward_slab(x, dy, dx, gamma, eps, mean, var, 0, channels, gradients)
-        return gradients
-    if not _by_samples(x.shape):
-        threads.spread(
-            lambda part: backward_slab(
-                x, dy, dx, gamma, eps, mean, var, *part, gradients
-            ),
-            threads.shares(channels),
-        )
-        return gradients
-    parts = threads.shares(outer, max(1, SLAB // (channels * positions * x.itemsize)))
+    slabs, parts = _plan(x, 2)
+    count, channels = x.size // x.shape[1], x.shape[1]
     sums, terms = np.empty((len(parts), 3, channels)), np.empty((4, channels), x.dtype)
-    threads.spread(
-        lambda i: backward_sums(x, dy, mean, *parts[i], 0, channels, sums[i]),
-        range(len(parts)),
-    )
-    total, count = sums.sum(0), outer * positions
-    backward_terms(total, mean, gamma, eps, var, count, 0, channels, gradients, terms)
-    threads.spread(
-        lambda part: backward_apply(x, dy, terms, *part, 0, channels, dx), parts
-    )
+    gradients = np.empty((2, channels), x.dtype)
+
+    def work(slab):
+        threads.spread(
+            lambda i: backward_sums(x, dy, mean, *parts[i], *slab, sums[i]),
+            range(len(parts)),
+        )
+        total = sums[0] if len(parts) == 1 else sums.sum(0)
+        backward_terms(total, mean, gamma, eps, var, count, *slab, gradients, terms)
+        threads.spread(
+            lambda part: backward_apply(x, dy, terms, *part, *slab, dx), parts
+        )
+
+    threads.spread(work, slabs)
     return gradients

@@ -11,7 +11,7 @@ import numpy as np
 from bnlib.cpu import threads
 from bnlib.cpu.fused.compiling import mapping, summing
 
-LEAST = 2**19  # bytes of x for a thread; waking it costs more than fewer
+BLOCK = 2**17  # bytes of x; with dy and dx as much again: the second-level cache
 WIDE = 2**14  # parameters, above which threads share columns and not rows
 COLUMNS = 2048  # at a time: their float64 sums stay in the first-level cache
 
@@ -72,10 +72,10 @@ def row_sums(row, given, gamma, m):
 
 @mapping
 def row_terms(s, q, rest, mean, var, eps, count, centred, terms):
-    """Turn sums into dx = scale·d + slope·(x - m) + offset, xhat = (x - m)·scale + shift.
+    """Turn sums into xhat = c·scale + shift and dx = scale·d + slope·c + offset.
 
-    This is dx = (d - mean(d) - xhat·mean(d·xhat))·scale, without the first mean where
-    x was not centred.
+    Here c = x - m, and this is dx = (d - mean(d) - xhat·mean(d·xhat))·scale, without
+    the first mean where x was not centred.
     """
     scale = 1 / np.sqrt(np.float64(var) + eps)
     rest = rest / count if centred else 0.0  # what rounding the mean left
@@ -116,18 +116,6 @@ def value_apply(x, dy, gamma, terms, start, stop, low, high, dx, gradients):
         gradients[:, left:right] += sums
 
 
-@mapping
-def backward_values(x, dy, dx, gamma, eps, mean, var, centred, start, stop, gradients):
-    """Do all, a few rows at a time: the second read hits the cache."""
-    count = x.shape[1]
-    step = max(1, LEAST // (4 * count * x.itemsize))
-    terms = np.empty((min(step, stop - start), 5), x.dtype)
-    for low in range(start, stop, step):
-        high = min(low + step, stop)
-        value_terms(x, dy, gamma, eps, mean, var, centred, low, high, terms)
-        value_apply(x, dy, gamma, terms, low, high, 0, count, dx, gradients)
-
-
 @summing
 def part_sums(part, given, m):
     """Return the sums of dy, of dy·(x - m), and of x - m."""
@@ -165,40 +153,45 @@ def backward_parts(x, dy, dx, gamma, eps, mean, var, centred, start, stop, gradi
                 dx[r, k, i] = t * dy[r, k, i] + (slope * (x[r, k, i] - m) + offset)
 
 
-def _shares(x):
-    """Return blocks of rows, at most one for each thread."""
-    return threads.shares(len(x), max(1, LEAST * len(x) // x.nbytes))
-
-
 def forward(x, y, gamma, beta, eps, centred, mean, var):
     """Write y for x as (R, K, B), the mean and the variance."""
     threads.spread(
         lambda part: forward_rows(x, y, gamma, beta, eps, centred, *part, mean, var),
-        _shares(x),
+        threads.shares(len(x), x.nbytes),
     )
 
 
 def backward(x, dy, dx, gamma, eps, mean, var):
     """Write dx; return dgamma and dbeta."""
     centred, mean = mean is not None, var if mean is None else mean
-    kernel = backward_parts
+    statistics = gamma, eps, mean, var, centred
+    shares = threads.shares(len(x), x.nbytes)
     if x.shape[1] == gamma.size and x.shape[2] == 1:
         x, dy, dx = (a.reshape(a.shape[:2]) for a in (x, dy, dx))
         if gamma.size > WIDE:
-            return _backward_wide(x, dy, dx, gamma, eps, mean, var, centred)
-        kernel = backward_values
-    parts = _shares(x)
-    gradients = np.zeros((len(parts), 2, gamma.size))
+            return _backward_wide(x, dy, dx, shares, *statistics)
+        kernel = _backward_values
+    else:
+        kernel = backward_parts
+    gradients = np.zeros((len(shares), 2, gamma.size))
     threads.spread(
-        lambda i: kernel(
-            x, dy, dx, gamma, eps, mean, var, centred, *parts[i], gradients[i]
-        ),
-        range(len(parts)),
+        lambda i: kernel(x, dy, dx, *statistics, *shares[i], gradients[i]),
+        range(len(shares)),
     )
     return gradients.sum(0)
 
 
-def _backward_wide(x, dy, dx, gamma, eps, mean, var, centred):
+def _backward_values(x, dy, dx, gamma, eps, mean, var, centred, start, stop, gradients):
+    """Go through some rows, block by block: the second read hits the cache."""
+    count = x.shape[1]
+    for i, j in threads.blocks(stop - start, max(1, BLOCK // (count * x.itemsize))):
+        rows = start + i, start + j
+        terms = np.empty((j - i, 5), x.dtype)
+        value_terms(x, dy, gamma, eps, mean, var, centred, *rows, terms)
+        value_apply(x, dy, gamma, terms, *rows, 0, count, dx, gradients)
+
+
+def _backward_wide(x, dy, dx, shares, gamma, eps, mean, var, centred):
     """Share columns among threads: dgamma in float64 for each would be large."""
     rows, count = x.shape
     terms, gradients = np.empty((rows, 5), x.dtype), np.zeros((2, count), x.dtype)
@@ -206,10 +199,10 @@ def _backward_wide(x, dy, dx, gamma, eps, mean, var, centred):
         lambda part: value_terms(
             x, dy, gamma, eps, mean, var, centred, *part, terms[slice(*part)]
         ),
-        threads.shares(rows),
+        shares,
     )
     threads.spread(
         lambda part: value_apply(x, dy, gamma, terms, 0, rows, *part, dx, gradients),
-        threads.shares(count),
+        threads.shares(count, x.nbytes),
     )
     return gradients
