@@ -27,12 +27,13 @@ def forward(
         check_parameter(np, "gamma", gamma, shape, meaning, x.dtype)
         check_parameter(np, "beta", beta, shape, meaning, x.dtype)
     g, b = _flat(gamma, 1, shape, x), _flat(beta, 0, shape, x)
-    statistics = index.statistics
-    mean, var = np.empty((2, *statistics), x.dtype)
-    kernel.forward(*views, g, b, eps, centred, mean.reshape(-1), var.reshape(-1))
+    shape = index.statistics
+    mean, var = np.empty((2, math.prod(shape)), x.dtype)
+    kernel.forward(*views, g, b, eps, centred, mean, var)
     if not (x.dtype.type(eps) or var.all()):
         return None  # the reference says what is wrong
-    return y, Cache(norm, x, gamma, beta, mean if centred else None, var, eps, index)
+    mean = mean.reshape(shape) if centred else None
+    return y, Cache(norm, x, gamma, beta, mean, var.reshape(shape), eps, index)
 
 
 def backward(kernels, norm, dy, cache, *, out=None):

@@ -127,7 +127,10 @@ def forward(x, y, gamma, beta, eps, _, mean, var):
             first = shift.astype(x.dtype)
             pivot = block.unfold(first, x.dtype)
             shift, second = _total(spread, lambda b: moments(b, pivot), blocks) / count
-            v, m = second - shift * shift, first + shift
+            v, m = (
+                second - shift * shift,
+                np.where(np.isinf(first), first, first + shift),
+            )
         mean[part], var[part] = m, np.maximum(v, 0)
         scale = gamma[part] / np.sqrt(var[part].astype(np.float64) + eps)
         offset = block.unfold(beta[part] - shift * scale, x.dtype)

@@ -53,7 +53,7 @@ def forward(x, y, gamma, beta, eps, centred, mean, var):
             first = mean[part].copy()
             a = np.subtract(a, first[:, None], out=out)  # exact where that is large
             shift, v = moments(a)
-            mean[part] = first + shift
+            mean[part] = np.where(np.isinf(first), first, first + shift)
         var[part] = np.maximum(v, 0)
         inv_std = 1 / np.sqrt(var[part].astype(np.float64) + eps)
         scale, shift = inv_std, -shift * inv_std

@@ -220,7 +220,8 @@ def forward(x, y, gamma, beta, eps, _, mean, var):
     """Write y for x as (A, C, B), the mean and the variance."""
     slabs, parts = _plan(x, 1)
     count, channels = x.size // x.shape[1], x.shape[1]
-    pivot = x[0, :, 0].copy()  # near enough to the mean, for sums in float64
+    first = x[0, :, 0]  # near enough to the mean, for sums in float64
+    pivot = np.where(np.isfinite(first), first, x.dtype.type(0))
     sums, terms = np.empty((len(parts), 2, channels)), np.empty((3, channels), x.dtype)
 
     def work(slab):

@@ -19,7 +19,7 @@ COLUMNS = 2048  # at a time: their float64 sums stay in the first-level cache
 @summing
 def row_moments(row, centred, eps):
     """Return mean and variance, as exact as float64 sums are."""
-    pivot = np.float64(row[0]) if centred else 0.0
+    pivot = np.float64(row[0]) if centred and np.isfinite(row[0]) else 0.0
     s = q = 0.0
     for i in range(row.size):
         d = np.float64(row[i]) - pivot
