@@ -298,6 +298,19 @@ def test_constants_and_printf(capsys):
     assert capsys.readouterr().out == "2: 4\n"
 
 
+def test_none_is_a_null_pointer():
+    source = """extern "C" __global__ void f(const float* gain, float* y, float* last) {
+      y[threadIdx.x] = gain ? gain[threadIdx.x] : 1.f;
+      if (last) *last = y[31];
+    }"""
+    y = emulator.empty(32, F32)
+    report = launch(source, 1, 32, (None, y, None))
+    np.testing.assert_array_equal(y, 1)
+    assert list(report.arrays) == ["y"]
+    careless = source.replace("if (last) ", "")
+    fails("Thread 0 of block 0 writes through a null", careless, 1, 32, (None, y, None))
+
+
 def test_report_of_uncoalesced_reads():
     source = """extern "C" __global__ void f(const float* x, float* y) {
       int i = threadIdx.x;

@@ -106,10 +106,12 @@ def pack(parameter, value):
         )
     if not parameter.pointer:
         return _head(0, 0, 0, 0, _scalar(parameter, value)), b""
+    if value is None:
+        return _head(0, 0, 0, 0, b""), b""
     if not isinstance(value, np.ndarray):
         raise EmulatorError(
             f"{name} is a {type(value).__name__}; the kernel takes a pointer, so "
-            "expected a NumPy array."
+            "expected a NumPy array, or None for a null pointer."
         )
     _check_array(parameter, value)
     granule = parameter.scalar if parameter.kind != "v" else value.itemsize

@@ -51,9 +51,9 @@ class Teller:
         if any("arrays" not in reply for reply in replies):
             return ""
         for k, parameter in enumerate(self.parameters):
-            if not parameter.pointer or parameter.constant:
-                continue
             arrays = [result[k] for result in results]
+            if arrays[0] is None or parameter.constant:
+                continue
             for other in arrays[1:]:
                 wrong = _disagree(arrays[0], other)
                 if wrong.any():
@@ -275,7 +275,7 @@ class Teller:
         for parameter, before, after in zip(
             self.parameters, self.args, result, strict=True
         ):
-            if not parameter.pointer or not unwritten(before).any():
+            if after is None or not unwritten(before).any():
                 continue
             left = unwritten(after)
             if left.any():

@@ -53,7 +53,8 @@ class Kernel:
         grid, block : int or tuple of int
             Blocks of the grid and threads of a block, along x, y, z.
         args : sequence
-            Contiguous NumPy arrays of the right dtype for pointers; numbers.
+            Contiguous NumPy arrays of the right dtype for pointers, None for a null
+            pointer; numbers.
         shared : int
             Bytes of dynamic shared memory.
         orders : int
@@ -102,9 +103,9 @@ class Kernel:
         for parameter, value, got in zip(
             self.parameters, args, results[0], strict=True
         ):
-            if parameter.pointer and not parameter.constant:
+            if got is not None and not parameter.constant:
                 value[...] = got
-        return self._report(replies[0], grid, block, len(results))
+        return self._report(replies[0], args, grid, block, len(results))
 
     def _pack(self, args):
         wanted = ", ".join(p.name for p in self.parameters)
@@ -119,7 +120,7 @@ class Kernel:
         return b"".join(part for p, a in pairs for part in _arguments.pack(p, a))
 
     def _run(self, request, args, teller, seconds, order):
-        """Run one order; return the reply and the arrays, None for a number."""
+        """Run one order; return the reply and the arrays, None for the others."""
         with tempfile.TemporaryDirectory() as folder:
             question, answer = Path(folder, "request"), Path(folder, "reply")
             question.write_bytes(request)
@@ -144,7 +145,8 @@ class Kernel:
         reply = json.loads(line)
         arrays, at = [], 0
         for parameter, value in zip(self.parameters, args, strict=True):
-            if not parameter.pointer or "arrays" not in reply:
+            absent = not parameter.pointer or value is None
+            if absent or "arrays" not in reply:
                 arrays.append(None)
                 continue
             flat = np.frombuffer(data, value.dtype, value.size, at)
@@ -152,7 +154,7 @@ class Kernel:
             at += value.nbytes
         return reply, arrays
 
-    def _report(self, reply, grid, block, orders):
+    def _report(self, reply, args, grid, block, orders):
         arrays = {
             p.name: Traffic(
                 a["read"],
@@ -162,8 +164,10 @@ class Kernel:
                 a["sectors"],
                 a["ideal_sectors"],
             )
-            for p, a in zip(self.parameters, reply["arrays"], strict=True)
-            if p.pointer
+            for p, value, a in zip(
+                self.parameters, args, reply["arrays"], strict=True
+            )
+            if p.pointer and value is not None
         }
         lines = {}
         for line, *counts in reply["sites"]:
