@@ -1,9 +1,9 @@
 // Step 2: one block for each channel.
 //
 // Against step 1, an expression of whole arrays: each operation there reads and writes
-// all of x. Here a block walks over its channel three times, once for the mean, once for
-// the squares and once to write y, and what it works out in between stays in registers
-// and shared memory: 3 reads and 1 write of x, whatever the formula.
+// all of x. Here a block walks over its channel three times, once for the mean, once
+// for the squares and once to write y, and what it works out in between stays in
+// registers and shared memory: 3 reads and 1 write of x, whatever the formula.
 //
 // The second walk also sums x - mean: what the rounding of the mean has left.
 
@@ -28,8 +28,8 @@ __device__ float block_sum(float mine) {
 
 template <class T>
 __global__ void __launch_bounds__(1024)
-forward_2(const T* x, const float* gamma, const float* beta, T* y, float* mean,
-          float* var, unsigned N, unsigned C, unsigned S, float eps) {
+    forward_2(const T* x, const float* gamma, const float* beta, T* y, float* mean,
+              float* var, unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, M = N * S;
   float sum = 0.0f, rest = 0.0f, squares = 0.0f;
   for (unsigned i = threadIdx.x; i < M; i += blockDim.x) sum += at(x, i, c, C, S);
@@ -52,9 +52,9 @@ forward_2(const T* x, const float* gamma, const float* beta, T* y, float* mean,
 
 template <class T>
 __global__ void __launch_bounds__(1024)
-backward_2(const T* dy, const T* x, const float* gamma, const float* mean,
-           const float* var, T* dx, float* dgamma, float* dbeta, unsigned N, unsigned C,
-           unsigned S, float eps) {
+    backward_2(const T* dy, const T* x, const float* gamma, const float* mean,
+               const float* var, T* dx, float* dgamma, float* dbeta, unsigned N,
+               unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, M = N * S;
   float mu = mean[c];
   Sums mine = {0.0f, 0.0f, 0.0f};

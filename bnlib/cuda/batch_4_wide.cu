@@ -1,8 +1,8 @@
 // Step 4: 16-byte reads, several of them in flight.
 //
-// Against step 3: a thread asks for FLIGHT packets before it uses the first, so that the
-// memory always has something to do, and a packet is up to 16 bytes (V values), a quarter
-// of the instructions. The moments of what is in hand are taken in two turns in
+// Against step 3: a thread asks for FLIGHT packets before it uses the first, so that
+// the memory always has something to do, and a packet is up to 16 bytes (V values), a
+// quarter of the instructions. The moments of what is in hand are taken in two turns in
 // registers, and merged by one division instead of one for each value.
 //
 // V is the widest that divides a row and its address (shapes.py); V = 1 takes anything.
@@ -11,7 +11,8 @@ constexpr int FLIGHT = 4;
 
 // Ask for up to FLIGHT packets; return how many there were. The walk goes on.
 template <class T, int V>
-__device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x, Walk<V>& w) {
+__device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x,
+                                     Walk<V>& w) {
   int count = 0;
 #pragma unroll
   for (int k = 0; k < FLIGHT; k++) {
@@ -26,8 +27,8 @@ __device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x, Walk
 
 // Moments of x - origin over `count` packets: their mean first, then the deviations.
 template <class T, int V>
-__device__ __forceinline__ Moments moments_of(const Packet<T, V> (&p)[FLIGHT], int count,
-                                              float origin) {
+__device__ __forceinline__ Moments moments_of(const Packet<T, V> (&p)[FLIGHT],
+                                              int count, float origin) {
   float sum = 0.0f, m2 = 0.0f;
 #pragma unroll
   for (int k = 0; k < FLIGHT; k++)
@@ -116,8 +117,8 @@ __device__ void walk_gradient(const T* dy, const T* x, T* dx, float mean,
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-forward_4(const T* x, const float* gamma, const float* beta, T* y, float* mean,
-          float* var, unsigned N, unsigned C, unsigned S, float eps) {
+    forward_4(const T* x, const float* gamma, const float* beta, T* y, float* mean,
+              float* var, unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, end = N * (S / V);
   Walk<V> w(threadIdx.x, end, blockDim.x, c, C, S);
   float origin = float(x[c * S]);
@@ -133,9 +134,9 @@ forward_4(const T* x, const float* gamma, const float* beta, T* y, float* mean,
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-backward_4(const T* dy, const T* x, const float* gamma, const float* mean,
-           const float* var, T* dx, float* dgamma, float* dbeta, unsigned N, unsigned C,
-           unsigned S, float eps) {
+    backward_4(const T* dy, const T* x, const float* gamma, const float* mean,
+               const float* var, T* dx, float* dgamma, float* dbeta, unsigned N,
+               unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, end = N * (S / V);
   Walk<V> w(threadIdx.x, end, blockDim.x, c, C, S);
   float mu = mean[c];

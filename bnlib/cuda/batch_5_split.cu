@@ -1,9 +1,9 @@
 // Step 5: several blocks share a channel.
 //
-// Against step 4: where there are fewer channels than the chip has room for blocks, most
-// of it idles. Here a channel is cut into gridDim.x parts. A first launch leaves the
-// moments of each part in `partial`, a second merges them (Chan) and writes y. That two
-// launches run one after the other is the barrier between blocks.
+// Against step 4: where there are fewer channels than the chip has room for blocks,
+// most of it idles. Here a channel is cut into gridDim.x parts. A first launch leaves
+// the moments of each part in `partial`, a second merges them (Chan) and writes y. That
+// two launches run one after the other is the barrier between blocks.
 //
 // Inference is the second launch alone: the statistics are there already.
 
@@ -34,7 +34,7 @@ __device__ void leave_part(const A& mine, float* partial) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-moments_5(const T* x, float* partial, unsigned N, unsigned C, unsigned S) {
+    moments_5(const T* x, float* partial, unsigned N, unsigned C, unsigned S) {
   Walk<V> w = part_of_channel<V>(N, C, S);
   Moments m = block_merge(walk_moments(x, float(x[blockIdx.y * S]), w));
   leave_part(m, partial);
@@ -42,8 +42,9 @@ moments_5(const T* x, float* partial, unsigned N, unsigned C, unsigned S) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-forward_5(const T* x, const float* partial, const float* gamma, const float* beta, T* y,
-          float* mean, float* var, unsigned N, unsigned C, unsigned S, float eps) {
+    forward_5(const T* x, const float* partial, const float* gamma, const float* beta,
+              T* y, float* mean, float* var, unsigned N, unsigned C, unsigned S,
+              float eps) {
   unsigned c = blockIdx.y;
   float origin = float(x[c * S]);
   Moments m = merge_parts<Moments>(partial);
@@ -58,8 +59,8 @@ forward_5(const T* x, const float* partial, const float* gamma, const float* bet
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-sums_5(const T* dy, const T* x, const float* mean, float* partial, unsigned N, unsigned C,
-       unsigned S) {
+    sums_5(const T* dy, const T* x, const float* mean, float* partial, unsigned N,
+           unsigned C, unsigned S) {
   Walk<V> w = part_of_channel<V>(N, C, S);
   Sums sum = block_merge(walk_sums(dy, x, mean[blockIdx.y], w));
   leave_part(sum, partial);
@@ -67,9 +68,9 @@ sums_5(const T* dy, const T* x, const float* mean, float* partial, unsigned N, u
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-backward_5(const T* dy, const T* x, const float* partial, const float* gamma,
-           const float* mean, const float* var, T* dx, float* dgamma, float* dbeta,
-           unsigned N, unsigned C, unsigned S, float eps) {
+    backward_5(const T* dy, const T* x, const float* partial, const float* gamma,
+               const float* mean, const float* var, T* dx, float* dgamma, float* dbeta,
+               unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.y;
   Sums sum = merge_parts<Sums>(partial);
   Gradient g(sum, value_or(gamma, c, 1.0f), var[c], eps, float(N * S));
@@ -82,9 +83,10 @@ backward_5(const T* dy, const T* x, const float* partial, const float* gamma,
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-inference_5(const T* x, const float* gamma, const float* beta, const float* mean,
-            const float* var, T* y, unsigned N, unsigned C, unsigned S, float eps) {
+    inference_5(const T* x, const float* gamma, const float* beta, const float* mean,
+                const float* var, T* y, unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.y;
-  Affine f(mean[c], 0.0f, var[c], eps, value_or(gamma, c, 1.0f), value_or(beta, c, 0.0f));
+  Affine f(mean[c], 0.0f, var[c], eps, value_or(gamma, c, 1.0f),
+           value_or(beta, c, 0.0f));
   walk_normalise(x, y, f, part_of_channel<V>(N, C, S));
 }

@@ -1,10 +1,11 @@
 // Step 6: one read, as the slab stays on the chip.
 //
-// Against step 4: each thread keeps the packets that it reads in shared memory and takes
-// them from there the second time: 1 read and 1 write, the least there can be (backward:
-// 2 and 1). No barrier is needed for them, a thread takes back what it put there itself,
-// and neighbours use neighbouring banks. A slab must fit: N * S values, of x and in the
-// backward pass of dy; 48 KiB on any chip, 227 KiB on sm_90 when asked for.
+// Against step 4: each thread keeps the packets that it reads in shared memory and
+// takes them from there the second time: 1 read and 1 write, the least there can be
+// (backward: 2 and 1). No barrier is needed for them, a thread takes back what it put
+// there itself, and neighbours use neighbouring banks. A slab must fit: N * S values,
+// of x and in the backward pass of dy; 48 KiB on any chip, 227 KiB on sm_90 when asked
+// for.
 //
 // But: a channel that is larger than that would need a cluster of blocks; not here.
 
@@ -33,8 +34,8 @@ __device__ Moments keep_moments(const T* x, float origin, Walk<V> w) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-forward_6(const T* x, const float* gamma, const float* beta, T* y, float* mean,
-          float* var, unsigned N, unsigned C, unsigned S, float eps) {
+    forward_6(const T* x, const float* gamma, const float* beta, T* y, float* mean,
+              float* var, unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, end = N * (S / V);
   Walk<V> w(threadIdx.x, end, blockDim.x, c, C, S);
   float origin = float(x[c * S]);
@@ -79,9 +80,9 @@ __device__ Sums keep_sums(const T* dy, const T* x, float mean, Walk<V> w) {
 
 template <class T, int V>
 __global__ void __launch_bounds__(1024)
-backward_6(const T* dy, const T* x, const float* gamma, const float* mean,
-           const float* var, T* dx, float* dgamma, float* dbeta, unsigned N, unsigned C,
-           unsigned S, float eps) {
+    backward_6(const T* dy, const T* x, const float* gamma, const float* mean,
+               const float* var, T* dx, float* dgamma, float* dbeta, unsigned N,
+               unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.x, end = N * (S / V);
   Walk<V> w(threadIdx.x, end, blockDim.x, c, C, S);
   float mu = mean[c];

@@ -28,7 +28,8 @@ struct Tile {
 };
 
 template <class T, int V>
-__device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x, Tile<V> tile) {
+__device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x,
+                                     Tile<V> tile) {
   int count = 0;
 #pragma unroll
   for (int k = 0; k < FLIGHT; k++) {
@@ -62,7 +63,8 @@ __device__ void leave_shares(const A (&mine)[V], float* partial, unsigned C) {
 // Merge the shares of a channel: blocks of (32 channels, up to ROWS). True for the one
 // thread of each channel that has the result.
 template <class A>
-__device__ bool merge_shares(A& mine, const float* partial, unsigned shares, unsigned C) {
+__device__ bool merge_shares(A& mine, const float* partial, unsigned shares,
+                             unsigned C) {
   __shared__ A parts[ROWS][32];
   unsigned c = blockIdx.x * 32 + threadIdx.x;
   mine = {0.0f, 0.0f, 0.0f};
@@ -79,7 +81,7 @@ __device__ bool merge_shares(A& mine, const float* partial, unsigned shares, uns
 
 template <class T, int V>
 __global__ void __launch_bounds__(256)
-moments_7(const T* x, float* partial, unsigned M, unsigned C) {
+    moments_7(const T* x, float* partial, unsigned M, unsigned C) {
   Tile<V> tile(M, C);
   Moments m[V] = {};
   Packet<T, V> origin;  // the first row, as in step 3
@@ -109,8 +111,8 @@ moments_7(const T* x, float* partial, unsigned M, unsigned C) {
 // `rest` is the mean of x - origin.
 template <class T>
 __global__ void __launch_bounds__(256)
-merge_moments_7(const T* x, const float* partial, float* origin, float* rest, float* mean,
-                float* var, unsigned shares, unsigned C) {
+    merge_moments_7(const T* x, const float* partial, float* origin, float* rest,
+                    float* mean, float* var, unsigned shares, unsigned C) {
   Moments m;
   if (!merge_shares(m, partial, shares, C)) return;
   unsigned c = blockIdx.x * 32 + threadIdx.x;
@@ -122,9 +124,9 @@ merge_moments_7(const T* x, const float* partial, float* origin, float* rest, fl
 
 template <class T, int V>
 __global__ void __launch_bounds__(256)
-forward_7(const T* x, const float* origin, const float* rest, const float* var,
-          const float* gamma, const float* beta, T* y, unsigned M, unsigned C,
-          float eps) {
+    forward_7(const T* x, const float* origin, const float* rest, const float* var,
+              const float* gamma, const float* beta, T* y, unsigned M, unsigned C,
+              float eps) {
   Tile<V> tile(M, C);
   if (!tile.inside()) return;
   Affine f[V];
@@ -151,8 +153,8 @@ forward_7(const T* x, const float* origin, const float* rest, const float* var,
 
 template <class T, int V>
 __global__ void __launch_bounds__(256)
-sums_7(const T* dy, const T* x, const float* mean, float* partial, unsigned M,
-       unsigned C) {
+    sums_7(const T* dy, const T* x, const float* mean, float* partial, unsigned M,
+           unsigned C) {
   Tile<V> tile(M, C);
   Sums sum[V] = {};
   float mu[V];
@@ -174,8 +176,8 @@ sums_7(const T* dy, const T* x, const float* mean, float* partial, unsigned M,
 
 // total[3][C]: the sums of each channel.
 __global__ void __launch_bounds__(256)
-merge_sums_7(const float* partial, const float* var, float* total, float* dgamma,
-             float* dbeta, unsigned shares, unsigned M, unsigned C, float eps) {
+    merge_sums_7(const float* partial, const float* var, float* total, float* dgamma,
+                 float* dbeta, unsigned shares, unsigned M, unsigned C, float eps) {
   Sums sum;
   if (!merge_shares(sum, partial, shares, C)) return;
   unsigned c = blockIdx.x * 32 + threadIdx.x;
@@ -187,9 +189,9 @@ merge_sums_7(const float* partial, const float* var, float* total, float* dgamma
 
 template <class T, int V>
 __global__ void __launch_bounds__(256)
-backward_7(const T* dy, const T* x, const float* gamma, const float* mean,
-           const float* var, const float* total, T* dx, unsigned M, unsigned C,
-           float eps) {
+    backward_7(const T* dy, const T* x, const float* gamma, const float* mean,
+               const float* var, const float* total, T* dx, unsigned M, unsigned C,
+               float eps) {
   Tile<V> tile(M, C);
   if (!tile.inside()) return;
   Gradient g[V];
@@ -210,7 +212,8 @@ backward_7(const T* dy, const T* x, const float* gamma, const float* mean,
       if (k < count) {
 #pragma unroll
         for (int j = 0; j < V; j++)
-          p[k].value[j] = T(g[j].dx(float(q[k].value[j]), float(p[k].value[j]) - mu[j]));
+          p[k].value[j] =
+              T(g[j].dx(float(q[k].value[j]), float(p[k].value[j]) - mu[j]));
         store(p[k], dx + tile.at());
       }
       tile.row += blockDim.y;

@@ -157,8 +157,8 @@ __device__ __forceinline__ float value_or(const float* p, unsigned c, float othe
   return p ? p[c] : otherwise;
 }
 
-// y = (x - origin - rest) scale + shift: one multiply-add, once x is centred. To centre x
-// first costs no time where memory decides, and keeps the digits of a large mean.
+// y = (x - origin - rest) scale + shift: one multiply-add, once x is centred. To centre
+// x first costs no time where memory decides, and keeps the digits of a large mean.
 struct Affine {
   float origin, rest, scale, shift;
 
@@ -172,7 +172,8 @@ struct Affine {
   }
 };
 
-// dx = scale ((dy - mean_dy) - (x - mean - rest) slope), with what follows from the sums.
+// dx = scale ((dy - mean_dy) - (x - mean - rest) slope), with what follows from the
+// sums.
 struct Gradient {
   float scale, mean_dy, rest, slope, dgamma, dbeta;
 

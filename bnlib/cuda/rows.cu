@@ -1,15 +1,16 @@
 // Layer and RMS norm, at the level of step 4: one block for each row of (R, D).
 //
-// To a walk, a row is a channel of (1, R, D). What differs: gamma and beta belong to the
-// places in a row, so that they are read along with x, gamma is inside of the means of
-// the gradient, and its own gradient is a sum down the columns: a tile as in step 7.
+// To a walk, a row is a channel of (1, R, D). What differs: gamma and beta belong to
+// the places in a row, so that they are read along with x, gamma is inside of the means
+// of the gradient, and its own gradient is a sum down the columns: a tile as in step 7.
 //
 // RMS norm (CENTRED false) is the same with a mean that is 0, and stays so.
 
-// V values of a parameter, in reads of up to 16 bytes; `otherwise` where it is left out.
+// V values of a parameter, in reads of up to 16 bytes; `otherwise` where it is left
+// out.
 template <int V>
-__device__ __forceinline__ void load_parameter(float (&to)[V], const float* p, unsigned at,
-                                               float otherwise) {
+__device__ __forceinline__ void load_parameter(float (&to)[V], const float* p,
+                                               unsigned at, float otherwise) {
   constexpr int W = V < 4 ? V : 4;
 #pragma unroll
   for (int j = 0; j < V; j += W) {
@@ -30,8 +31,7 @@ __device__ Sums walk_squares(const T* x, Walk<V> w) {
     for (int k = 0; k < FLIGHT; k++)
       if (k < count)
 #pragma unroll
-        for (int j = 0; j < V; j++)
-          sum.add(float(p[k].value[j]), float(p[k].value[j]));
+        for (int j = 0; j < V; j++) sum.add(float(p[k].value[j]), float(p[k].value[j]));
   }
   return sum;
 }
@@ -39,8 +39,8 @@ __device__ Sums walk_squares(const T* x, Walk<V> w) {
 // `mean` is not written for RMS norm; `var` is then the mean square.
 template <class T, int V, bool CENTRED>
 __global__ void __launch_bounds__(1024)
-forward_rows(const T* x, const float* gamma, const float* beta, T* y, float* mean,
-             float* var, unsigned R, unsigned D, float eps) {
+    forward_rows(const T* x, const float* gamma, const float* beta, T* y, float* mean,
+                 float* var, unsigned R, unsigned D, float eps) {
   unsigned r = blockIdx.x;
   Walk<V> w(threadIdx.x, D / V, blockDim.x, r, R, D);
   float origin = 0.0f, rest = 0.0f, v;
@@ -80,8 +80,9 @@ forward_rows(const T* x, const float* gamma, const float* beta, T* y, float* mea
 // `rest[r]` is left for `parameters_rows`: the mean of x - mean, 0 but for rounding.
 template <class T, int V, bool CENTRED>
 __global__ void __launch_bounds__(1024)
-backward_rows(const T* dy, const T* x, const float* gamma, const float* mean,
-              const float* var, T* dx, float* rest, unsigned R, unsigned D, float eps) {
+    backward_rows(const T* dy, const T* x, const float* gamma, const float* mean,
+                  const float* var, T* dx, float* rest, unsigned R, unsigned D,
+                  float eps) {
   unsigned r = blockIdx.x;
   Walk<V> first(threadIdx.x, D / V, blockDim.x, r, R, D);
   float mu = CENTRED ? mean[r] : 0.0f;
@@ -131,8 +132,9 @@ backward_rows(const T* dy, const T* x, const float* gamma, const float* mean,
 // Sums of dy and of dy xhat down the columns, in shares of the rows as in step 7.
 template <class T, int V, bool CENTRED>
 __global__ void __launch_bounds__(256)
-parameters_rows(const T* dy, const T* x, const float* mean, const float* rest,
-                const float* var, float* partial, unsigned R, unsigned D, float eps) {
+    parameters_rows(const T* dy, const T* x, const float* mean, const float* rest,
+                    const float* var, float* partial, unsigned R, unsigned D,
+                    float eps) {
   Tile<V> tile(R, D);
   Sums sum[V] = {};
   while (tile.inside()) {
@@ -156,8 +158,8 @@ parameters_rows(const T* dy, const T* x, const float* mean, const float* rest,
 }
 
 __global__ void __launch_bounds__(256)
-merge_parameters(const float* partial, float* dgamma, float* dbeta, unsigned shares,
-                 unsigned D) {
+    merge_parameters(const float* partial, float* dgamma, float* dbeta, unsigned shares,
+                     unsigned D) {
   Sums sum;
   if (!merge_shares(sum, partial, shares, D)) return;
   unsigned c = blockIdx.x * 32 + threadIdx.x;

@@ -164,9 +164,7 @@ class Kernel:
                 a["sectors"],
                 a["ideal_sectors"],
             )
-            for p, value, a in zip(
-                self.parameters, args, reply["arrays"], strict=True
-            )
+            for p, value, a in zip(self.parameters, args, reply["arrays"], strict=True)
             if p.pointer and value is not None
         }
         lines = {}
