@@ -13,6 +13,8 @@ from bnlib.cuda.shapes import memory_order
 from bnlib.layer import trailing
 
 EPS = 1e-3
+# Odd sizes, packets of all widths, one row, one channel.
+SHAPES = [(7, 3, 8, 12), (3, 4, 5, 7), (3, 4, 6), (6, 1), (5, 1, 3), (1, 9, 33)]
 # Largest error, over the largest value: of y and dx, which are rounded to the dtype.
 ROUNDING = {"float32": 2e-6, "float16": 7e-4, "bfloat16": 5e-3}
 # Of statistics and of the parameters' gradients, which are float32 throughout.

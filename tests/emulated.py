@@ -30,7 +30,9 @@ class Emulated:
         return self.address_is
 
     def launch(self, file, name, grid, block, args, shared=0):
-        report = kernel(file, name)(grid, block, args, shared=shared, orders=2)
+        report = kernel(file, name)(
+            grid, block, args, shared=shared, orders=2, seconds=60
+        )
         self.launched.append((name, report))
 
     @property

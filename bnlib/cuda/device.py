@@ -60,6 +60,19 @@ class Device:
         kernel(_dims(grid), _dims(block), args, shared_mem=shared)
 
 
+def missing():
+    """Return why no GPU can be used, in a line; None if one can."""
+    try:
+        import cupy
+    except ImportError:
+        return "No GPU: CuPy is not installed (pip install 'bnlib[gpu]')."
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"No GPU: {error}."
+    return None if count else "No GPU: CUDA finds no device."
+
+
 @cache
 def device(number):
     """Return the `Device` of that number."""
