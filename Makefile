@@ -18,7 +18,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile hostile-if-changed grader-report test-gpu bench-gpu bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed grader-report test-gpu bench bench-gpu bench-grader lint format \
   links serve lab clean
 
 help: ## List the commands
@@ -53,6 +53,9 @@ hostile-if-changed: ## Attack the grader, unless this very grader has passed
 
 grader-report: $(STAMPS)/install ## Try the checks on all known wrong and right answers
 	@$(BIN)/python tests/grader_report.py
+
+bench: $(STAMPS)/install ## Time the norms beside torch (3 minutes; on a quiet machine)
+	@$(BIN)/python benchmarks/cpu.py
 
 test-gpu: $(STAMPS)/install ## Test the CUDA kernels on this machine's GPU
 	@$(BIN)/python -m pytest -m gpu -rs tests/test_gpu.py || [ $$? = 5 ]  # 5: all skipped

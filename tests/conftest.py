@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tiers import TIERS
 
 # The same examples in every run: a red test stays red until the code changes.
 settings.register_profile("course", derandomize=True, deadline=None, max_examples=25)
@@ -36,3 +37,24 @@ def emulator_cache():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(Path(__file__).parents[1] / "_build/cache"))
         yield
+
+
+@pytest.fixture(params=TIERS)
+def tier(request):
+    """Each tier of fast kernels that is installed."""
+    import bnlib
+
+    with bnlib.kernels(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def no_formula(monkeypatch):
+    """The reference must not be what computes."""
+    from bnlib import _formula
+
+    def refuse(*_, **__):
+        raise AssertionError("fell back to the reference")
+
+    monkeypatch.setattr(_formula, "forward", refuse)
+    monkeypatch.setattr(_formula, "backward", refuse)

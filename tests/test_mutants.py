@@ -210,6 +210,94 @@ MUTANTS = [  # module, right, wrong
     ("nn", "return {name: array.copy() for", "return {name: array for"),
     ("nn", "return value.copy()", "return value"),
     ("nn", "np.finfo(np.float64 if", "np.finfo(np.float32 if"),
+    # Kernels, whose loops run without being compiled.
+    *(
+        (f"cpu/{module}", right, wrong, "kernels")
+        for module, right, wrong in [
+            ("tier", "mean if centred else None", "mean"),
+            ("tier", "_flat(beta, 0, shape, x)", "_flat(beta, 1, shape, x)"),
+            ("tier", "and math.isfinite(np.vdot(parameter, parameter))", ""),
+            ("tier", "if not (x.dtype.type(eps) or var.all()):", "if False:"),
+            ("threads", "max(1, min(count(), nbytes // LEAST))", "1 + count()"),
+            ("threads", "min(i + size, total)", "i + size"),
+            ("threads", "future.exception()  # wait", "pass  # wait"),
+            (
+                "layout",
+                "if not all(a.flags.c_contiguous for a in arrays):\n        a",
+                "",
+            ),
+            ("fused/channels", "q += d * d\n", "q += d\n"),
+            ("fused/channels", "q[j] += d * d", "q[j] += d"),
+            ("fused/channels", "exact = pivot[c] + rest", "exact = pivot[c]"),
+            ("fused/channels", "- rest * rest, 0.0)", ", 0.0)"),
+            ("fused/channels", "(np.float64(mean[c]) - exact) * scale", "0"),
+            ("fused/channels", "np.isfinite(first), first", "True, first"),
+            ("fused/channels", "(sums[1, c] - rest * sums[0, c])", "sums[1, c]"),
+            ("fused/channels", "-slope * rest - scale", "-scale"),
+            ("fused/channels", "- scale * sums[0, c] / count", ""),
+            ("fused/channels", "slope = -scale", "slope = scale"),
+            (
+                "fused/channels",
+                "sums[0] if len(parts) == 1 else sums.sum(0)",
+                "sums[0]",
+            ),
+            ("fused/rows", "mean[r], var[r] = exact, v", "mean[r], var[r] = v, exact"),
+            ("fused/rows", "one((np.float64(m) - exact) * inv_std)", "one(0)"),
+            ("fused/rows", "np.isfinite(row[0])", "True"),
+            ("fused/rows", "max(q / row.size - rest * rest, 0.0)", "q / row.size"),
+            (
+                "fused/rows",
+                "first = r * parts % gamma.size\n        if",
+                "first = 0\n        if",
+            ),
+            ("fused/rows", "terms[2] = -rest * scale", "terms[2] = 0"),
+            (
+                "fused/rows",
+                "(scale * s / count if centred else 0.0)",
+                "scale * s / count",
+            ),
+            (
+                "fused/rows",
+                "gradients[:, left:right] += sums",
+                "gradients[:, left:right] = sums",
+            ),
+            ("fused/rows", "along = (q - rest * s)", "along = q"),
+            ("blocked/sums", "if whole < length:", "if False:"),
+            ("blocked/sums", "part = np.add.reduce(a[i:j], axis=0)", "part = a[i]"),
+            (
+                "blocked/sums",
+                "return not (mean * mean <= NEAR * var).all()",
+                "return False",
+            ),
+            (
+                "blocked/channels",
+                "v, m = second - shift * shift, shift",
+                "v, m = second, shift",
+            ),
+            ("blocked/channels", "beta[part] - shift * scale", "beta[part]"),
+            ("blocked/channels", "centre = rest / count", "centre = centre * 0"),
+            ("blocked/channels", "-slope * centre - total / count", "-slope * centre"),
+            (
+                "blocked/rows",
+                "scale, shift = inv_std, -shift * inv_std",
+                "scale, shift = inv_std, -shift",
+            ),
+            (
+                "blocked/rows",
+                "np.isinf(first), first, first + shift",
+                "True, first, first",
+            ),
+            ("blocked/rows", "rest = rest / count if centred else 0.0", "rest = 0.0"),
+            ("blocked/rows", "gradients[i] += norm.apply", "gradients[i] = norm.apply"),
+            ("blocked/rows", "sums[i][:, part] += norm", "sums[i][:, part] = norm"),
+            (
+                "blocked/rows",
+                "(scale * s / count if centred else 0.0)",
+                "scale * s / count",
+            ),
+            ("blocked/rows", "% len(sets)", "* 0"),
+        ]
+    ),
 ]
 
 
@@ -222,7 +310,12 @@ def run(where, names):
             *(TESTS / f"test_{name}.py" for name in names),
         ],
         cwd=where,
-        env=os.environ | {"PYTHONPATH": str(where), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(where),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NUMBA_DISABLE_JIT": "1",  # else each mutant is compiled
+        },
         capture_output=True,
         text=True,
     )
