@@ -161,8 +161,9 @@ def _check_statistics(cache, reference, scale):
     else:
         error = np.abs(to_numpy(cache.mean) - reference.mean)
         assert (error <= 1e-6 * (np.abs(reference.mean) + scale)).all(), "mean"
-    error = np.abs(to_numpy(cache.var) / reference.var - 1)
-    assert error.max() <= SUMS, f"var: off by {error.max():.2g} of itself"
+    # Values that a narrow dtype rounds to one have no variance.
+    error = np.abs(to_numpy(cache.var) - reference.var)
+    assert (error <= SUMS * reference.var + 1e-9).all(), "var"
 
 
 def _on(xp, *arrays):
