@@ -74,10 +74,14 @@ def test_kernels_are_compiled_once(gpu):
     assert Module.made == ["forward_4<float, 4>", "backward_4<float, 4>"]
 
 
-def test_a_large_slab_is_asked_for(gpu):
-    check_batch(gpu, np, (7, 2, 28, 28))
+@pytest.mark.parametrize(
+    ("shape", "slab"),
+    [((15, 2, 28, 28), 94_080), ((61, 2, 10, 10), 48_800)],  # 49,152 with the kernel's
+)
+def test_a_large_slab_is_asked_for(gpu, shape, slab):
+    assert slab == 2 * 4 * np.prod(shape) / shape[1]
+    check_batch(gpu, np, shape, step=6)
     assert Module.made == ["forward_6<float, 4>", "backward_6<float, 4>"]
-    check_batch(gpu, np, (31, 2, 14, 14), step=6)  # 48,608 bytes of 49,152 with its own
 
 
 def test_grids_of_two_dimensions(gpu):

@@ -36,7 +36,7 @@ def test_odd_sizes_and_several_axes(shape, axis):
 def test_many_rows_are_summed_in_shares():
     device = Emulated(processors=8)
     check_rows(device, np, (1100, 4))
-    assert device.launched[2][1].grid == (1, 8, 1)
+    assert device.launched[2][1].grid == (1, 32, 1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -82,10 +82,10 @@ def test_threads_are_whole_warps_with_work(packets):
 
 
 def test_shares_fill_the_device_unless_there_is_little_to_do():
-    assert shapes.shares(10**6, 64, 512, 132) == -(-4 * 132 // 64)
+    assert shapes.shares(10**6, 64, 512, 132) == 4 * 132 // 64
     assert shapes.shares(10**6, 1000, 512, 132) == 1
-    assert shapes.shares(8192, 1, 512, 132) == 1
-    assert shapes.shares(5 * 8192, 1, 512, 132) == 5
+    assert shapes.shares(2048, 1, 512, 132) == 1
+    assert shapes.shares(5 * 2048, 1, 512, 132) == 5
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,8 @@ def test_shares_fill_the_device_unless_there_is_little_to_do():
         (H200, Layout((0, 1, 2), 32, 2048, 49), 4, 1, 6),
         (H200, Layout((0, 1, 2), 256, 1024, 14 * 14), 4, 1, 6),
         (H200, Layout((0, 1, 2), 256, 1024, 14 * 14), 4, 2, 4),
+        (H200, Layout((0, 1, 2), 256, 512, 14 * 14), 4, 2, 4),
+        (H200, Layout((0, 1, 2), 32, 64, 56 * 56), 2, 1, 5),
         (H200, Layout((0, 1, 2), 32, 3, 49), 4, 1, 6),
         (H200, Layout((0, 1, 2), 256, 3, 196), 4, 1, 5),
         (TURING, Layout((0, 1, 2), 32, 512, 28 * 28), 4, 1, 4),
@@ -128,6 +130,7 @@ def test_every_plan_can_be_launched_and_covers_the_array():
         assert (grid >= 1).all() and grid[0] < 2**31 and (grid[1:] < 65536).all()
         assert 32 <= block.prod() <= 1024 and block.prod() % 32 == 0
         assert plan.shared <= device["shared"]
+        assert plan.shares > 1 or plan.step != 5
         if plan.step == 7:
             assert layout.channels % plan.values == 0
             assert grid[0] * 32 * plan.values >= layout.channels
@@ -142,3 +145,11 @@ def test_a_plan_may_be_asked_for():
     plan = batch_plan(layout, 4, [0], 1, **H200, step=4, block=96)
     assert (plan.step, plan.grid, plan.block, plan.values) == (4, 8, 96, 4)
     assert batch_plan(layout, 4, [0], 1, **H200, step=3).values == 1
+    plan = batch_plan(layout, 4, [0], 1, **H200, step=5)
+    assert (plan.step, plan.shares) == (5, 1)
+
+
+def test_a_slab_that_leaves_no_room_for_another_has_a_large_block():
+    layout = Layout((0, 1, 2), 32, 512, 28 * 28)
+    assert batch_plan(layout, 4, [0], 2, **H200).block == 1024
+    assert batch_plan(layout, 4, [0], 1, **H200).block == 512

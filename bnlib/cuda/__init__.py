@@ -12,6 +12,8 @@ than 2**31 values and no gaps in memory (contiguous, transposed or channels-last
 above 0. Statistics and sums are float32, by formulas that keep their digits where the
 mean is large.
 
+But: whether gamma and beta are finite is not checked; the CPU would wait for the GPU.
+
 Importing this imports neither CuPy nor anything else that needs a GPU.
 """
 

@@ -14,8 +14,6 @@ ROWS = 8  # rows of threads of a tile, as in batch_7_channels_last.cu
 # Blocks that keep one multiprocessor busy: several, so that one computes while another
 # waits for memory.
 BLOCKS = 4
-# A channel is not cut into shares that give a thread less to do than this many rounds.
-ROUNDS = 4
 SMALL = 16 * 1024  # bytes of a channel that one block reads in no time
 
 
@@ -112,8 +110,8 @@ def width(itemsize, run, addresses, parameters=()):
 def threads(packets, most=512):
     """Return the threads of a block that takes that many packets: a multiple of 32.
 
-    As many as have FLIGHT packets each, so that a short row does not leave most of a
-    block idle.
+    As many as have FLIGHT packets each, at most, so that a short row does not leave
+    most of a block idle.
     """
     wanted = -(-packets // FLIGHT)
     return min(most, max(WARP, -(-wanted // WARP) * WARP))
@@ -121,6 +119,9 @@ def threads(packets, most=512):
 
 def shares(packets, channels, block, processors):
     """Return in how many parts each channel is cut, 1 if there are channels enough.
+
+    No more blocks than the device runs at once: what is left over would run alone. And
+    each thread has FLIGHT packets.
 
     Parameters
     ----------
@@ -133,9 +134,8 @@ def shares(packets, channels, block, processors):
     processors : int
         Multiprocessors of the device.
     """
-    wanted = -(-BLOCKS * processors // channels)
-    worth = packets // (block * FLIGHT * ROUNDS)
-    return max(1, min(wanted, worth, 65535))
+    room = BLOCKS * processors // channels
+    return max(1, min(room, packets // (block * FLIGHT), 65535))
 
 
 def tile_grid(columns, values, rows, processors):
@@ -194,31 +194,34 @@ def batch_plan(
     shared : int
         Bytes of shared memory that a block may ask for.
     step : int, or None
-        The step of the ladder to take; None for the one that fits.
+        The step of the ladder to take; None for the one that fits: 6 or 7, or else 5,
+        which is 4 where no channel needs to be split.
     block : int, or None
         Threads of a block, a multiple of 32; None for as many as have work.
     """
-    step = step or best_step(layout, itemsize, read, processors, shared)
-    run = layout.channels if step == 7 else layout.after
-    values = 1 if step < 4 else width(itemsize, run, addresses)
-    if step == 7:
+    chosen = step or best_step(layout, itemsize, read, processors, shared)
+    run = layout.channels if chosen == 7 else layout.after
+    values = 1 if chosen < 4 else width(itemsize, run, addresses)
+    if chosen == 7:
         grid, block = tile_grid(layout.channels, values, layout.before, processors)
-        return Plan(step, values, grid, block, shares=grid[1])
+        return Plan(7, values, grid, block, shares=grid[1])
     packets = layout.before * layout.after // values
-    block = block or threads(packets)
-    if step == 5:
+    slab = packets * values * itemsize * read if chosen == 6 else 0
+    # Where a slab leaves no room for a second block, the one should be large.
+    block = block or threads(packets, 1024 if 2 * slab > shared else 512)
+    if chosen == 5:
         parts = shares(packets, layout.channels, block, processors)
-        return Plan(step, values, (parts, layout.channels), block, shares=parts)
-    slab = packets * values * itemsize * read if step == 6 else 0
-    return Plan(step, values, layout.channels, block, slab)
+        if parts > 1 or step == 5:
+            return Plan(5, values, (parts, layout.channels), block, shares=parts)
+        chosen = 4
+    return Plan(chosen, values, layout.channels, block, slab)
 
 
 def best_step(layout, itemsize, read, processors, shared):
-    """Return the step of the ladder that fits: 4, 5, 6 or 7; see `batch_plan`."""
+    """Return the step of the ladder that fits, 5, 6 or 7; see `batch_plan`."""
     if layout.after == 1:
         return 7
     slab = layout.before * layout.after * itemsize * read
     # A slab in few blocks leaves most of the chip idle, unless it is small anyway.
-    if slab <= shared and (2 * layout.channels >= processors or slab <= SMALL):
-        return 6
-    return 4 if layout.channels >= BLOCKS * processors else 5
+    few = 2 * layout.channels < processors
+    return 6 if slab <= (min(SMALL, shared) if few else shared) else 5
