@@ -4,6 +4,7 @@ PORT ?= 8000
 BIN := .venv/bin
 SHELL := bash
 STAMPS := _build/stamps
+NPM_QUIETLY := --ignore-scripts --no-audit --no-fund
 
 LIBRARY := $(shell find bnlib -name '*.py')
 EXPERIMENTS := $(shell find experiments tools -name '*.py')
@@ -18,7 +19,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile hostile-if-changed grader-report test-gpu bench bench-gpu bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
   links serve lab clean
 
 help: ## List the commands
@@ -35,9 +36,15 @@ exercises: $(STAMPS)/exercises ## Generate the student notebooks into exercises/
 grades: $(STAMPS)/grades ## Autograde the sample class and print its grades
 	@$(BIN)/python -m grading table
 
-test: book $(STAMPS)/exercises ## Run all tests
+test: book $(STAMPS)/exercises $(STAMPS)/npm-test ## Run all tests
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-book: book $(STAMPS)/npm-test ## Try the built book in a browser (4 minutes; part of `make test`)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/browser
+
+lighthouse: book $(STAMPS)/npm-test ## Have Lighthouse judge the front page and the heaviest chapter
+	@$(BIN)/python tests/browser/lighthouse.py
 
 mutants: $(STAMPS)/install ## Break the library on purpose; the tests must notice (3 minutes)
 	@$(BIN)/python -m pytest -m mutants -n 2
@@ -107,14 +114,20 @@ $(STAMPS)/install: pyproject.toml constraints.txt
 	@rm -rf _build/.doctrees _build/html  # another version may make other pages
 	@mkdir -p $(@D) && touch $@
 
-# What the pages load besides; without npm they get it from its public address.
+# What typesets formulas; without npm, readers' browsers get it from its public address.
 $(STAMPS)/npm: package.json package-lock.json
 	@mkdir -p $(@D) _build/npm _build/static/mathjax && cp $^ _build/npm
-	@if npm ci --prefix _build/npm --ignore-scripts --no-audit --no-fund > _build/npm.log 2>&1; \
-	then cd _build/npm/node_modules/mathjax/es5 && \
-	  cp -R --parents tex-chtml.js a11y input/tex output/chtml sre $(CURDIR)/_build/static/mathjax && \
-	  touch $(CURDIR)/$@; \
+	@if npm ci --prefix _build/npm --omit dev $(NPM_QUIETLY) > _build/npm.log 2>&1; \
+	then cp _build/npm/node_modules/mathjax/es5/output/chtml/fonts/woff-v2/* \
+	  _build/static/mathjax && touch $@; \
 	else echo "npm did not get MathJax (_build/npm.log): formulas will need the internet."; fi
+
+# What looks at the pages: not needed to build them.
+$(STAMPS)/npm-test: package.json package-lock.json
+	@mkdir -p $(@D) _build/npm-test && cp $^ _build/npm-test
+	@if npm ci --prefix _build/npm-test $(NPM_QUIETLY) > _build/npm-test.log 2>&1; \
+	then touch $@; \
+	else echo "npm did not get what looks at pages (_build/npm-test.log): no such tests."; fi
 
 $(STAMPS)/book: $(STAMPS)/exercises $(LIBRARY) $(EXPERIMENTS) $(CHAPTERS) | $(STAMPS)/npm
 	@echo "Executing the pages that have changed (a few minutes from nothing) ..."

@@ -1,52 +1,30 @@
-"""A Sphinx extension: pages load nothing from elsewhere; no script of theirs fails.
+"""A Sphinx extension: pages know each other, where they are, and what they need.
 
 Where ``pyproject.toml`` says at which address the book is published, pages say so, too.
 """
 
 import json
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from myst_nb.ext.glue.utils import PendingGlueReference
 
 from bnlib.check import book_address
 
-STATIC = Path(__file__).parents[1] / "_build" / "static"
-MATHJAX = "mathjax/tex-chtml.js"
 
+def drop_unused(app, page, template, context, doctree):
+    """Leave out what we do not use: sphinx-thebe and togglebutton.
 
-def use_our_mathjax(app, config):
-    """Load MathJax from beside the pages, if it is there; else from its public address.
-
-    ``make book`` fetches it with npm.
+    The one declares a name twice; the other unfolds what unfolds by itself.
     """
-    if (STATIC / MATHJAX).is_file():
-        config.html_static_path.append(str(STATIC))
-        config.mathjax_path = MATHJAX
-
-
-def drop_thebe(app, page, template, context, doctree):
-    """Leave out sphinx-thebe, which we do not use, and which declares a name twice."""
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in f"{script} {getattr(script, 'attributes', '')}".lower()
-    ]
-
-
-def wait_for_mathjax(app, page, template, context, doctree):
-    """Let quizzes use MathJax only once it has come, not its configuration before that.
-
-    They would take that for a MathJax without a version, fail, and fetch another from a
-    public address. What they show early, MathJax typesets with the page.
-    """
-    if "body" in context:
-        context["body"] = re.sub(
-            r"typeof MathJax !==? 'undefined'",
-            "window.MathJax?.typeset",
-            context["body"],
-        )
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            file
+            for file in context.get(kind, [])
+            if not re.search(
+                "thebe|toggle", f"{file} {getattr(file, 'attributes', '')}", re.I
+            )
+        ]
 
 
 def note_borrowing(app, doctree):
@@ -109,9 +87,7 @@ def setup(app):
     lead_back(app, urlsplit(address).path or "/")
     if address:
         publish(app, address)
-    app.connect("config-inited", use_our_mathjax)
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
-    app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("html-page-context", wait_for_mathjax)
+    app.connect("html-page-context", drop_unused, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

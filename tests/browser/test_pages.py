@@ -1,0 +1,67 @@
+"""Every page in a browser: whole without the network, and there for everybody."""
+
+import pytest
+from book import PAGES, PHONE, WIDE
+
+# What unfolds, unfolded: axe looks only at what is seen.
+UNFOLD = """() => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+  for (const button of document.querySelectorAll("button.toggle-button-hidden"))
+    button.click();
+}"""
+# Code has hundreds of words in a dozen colours: axe looks at one of each.
+MARK_LIKE_OTHERS = """() => {
+  const seen = new Set();
+  for (const word of document.querySelectorAll(".highlight span[class]"))
+    if (seen.has(word.className)) word.dataset.likeOthers = "";
+    else seen.add(word.className);
+}"""
+RUN = """(rules) => axe.run({exclude: [["[data-like-others]"]]},
+  {resultTypes: ["violations"], ...rules})"""
+# What can be wrong by night only.
+COLOURS = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+}
+WIDER_THAN_THE_SCREEN = """() => {
+  const over = document.documentElement.scrollWidth - innerWidth;
+  return over <= 0 ? [] : [...document.querySelectorAll("main *")]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth)
+    .map((e) => e.outerHTML.slice(0, 150));
+}"""
+
+
+@pytest.fixture(scope="session")
+def axe(npm):
+    return npm("axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page, axe, rules):
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    found = page.evaluate(RUN, rules)
+    return [
+        f"{v['id']}: {node['target']} {node['html'][:200]} {node['failureSummary']}"
+        for v in found["violations"]
+        for node in v["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page(reader, axe, path):
+    """Looked at on one loading: wide and on a phone, by day and by night."""
+    reader.goto(path, wait_until="networkidle")
+    assert reader.outside == []
+    reader.evaluate(UNFOLD)
+    reader.evaluate(MARK_LIKE_OTHERS)
+    for size in (WIDE, PHONE):
+        reader.set_viewport_size(size)
+        reader.wait_for_timeout(500)  # the theme waits, too, until all is in place
+        assert reader.evaluate(WIDER_THAN_THE_SCREEN) == [], size
+        for scheme in ("light", "dark"):
+            reader.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            theme = reader.evaluate("document.documentElement.dataset.theme")
+            assert theme == scheme
+            rules = COLOURS if scheme == "dark" else {}
+            assert violations(reader, axe, rules) == [], (size, scheme)
+    assert reader.faults == []
+    assert reader.outside == []

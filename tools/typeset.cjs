@@ -1,0 +1,42 @@
+// Typesets the formulas of pages, as MathJax would in each reader's browser.
+// A line of standard input is a page, {"html": its text, "fonts": their folder as seen
+// from it}; a line of standard output is its new text. The argument is MathJax's
+// configuration.
+const path = require("node:path"), readline = require("node:readline");
+const mathjax = require(path.resolve(__dirname, "../_build/npm/node_modules/mathjax"));
+
+const FORMULA = /<(span|div) class="math notranslate nohighlight"[^>]*>.*?<\/\1>/gs;
+const TEX = /\\\((.*?)\\\)|\\\[(.*?)\\\]/s;
+const ENTITIES = {amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'", "#x27": "'"};
+// MathJax itself, for which nothing is left to do, and its configuration.
+const SCRIPTS = /<script>window\.MathJax = .*?<\/script>|<script [^>]*mathjax[^>]*><\/script>/g;
+
+async function typeset(jax, {html, fonts}) {
+  const {adaptor, output} = jax.startup;
+  output.clearCache(); // styles for what this page shows, no more
+  const formulas = [];
+  for (const [element] of html.matchAll(FORMULA)) {
+    const [written, inline, block] = element.match(TEX);
+    const tex = (inline ?? block).replace(/&(#?\w+);/g, (_, name) => ENTITIES[name]);
+    const node = await jax.tex2chtmlPromise(tex, {display: inline === undefined});
+    formulas.push(element.replace(written, () => adaptor.outerHTML(node)));
+  }
+  if (!formulas.length) return html;
+  const style = adaptor.textContent(jax.chtmlStylesheet()).replaceAll("FONTS", fonts);
+  return html.replace(FORMULA, () => formulas.shift()).replace(SCRIPTS, "")
+    .replace("</head>", () => `<style>${style}</style>\n</head>`);
+}
+
+async function main() {
+  const options = JSON.parse(process.argv[2]);
+  const jax = await mathjax.init({
+    ...options,
+    loader: {load: ["input/tex", "output/chtml", "a11y/assistive-mml",
+      ...options.loader.load]},
+    chtml: {fontURL: "FONTS"},
+    startup: {typeset: false},
+  });
+  for await (const page of readline.createInterface(process.stdin))
+    console.log(JSON.stringify(await typeset(jax, JSON.parse(page))));
+}
+main();
