@@ -1,6 +1,7 @@
 """The built book on a server of its own, which compresses as public ones do."""
 
 import gzip
+import shutil
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -14,9 +15,22 @@ PAGES = sorted(
     for path in HTML.rglob("*.html")
     if "_static" not in path.parts
 )
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 TEXT = {".html", ".js", ".css", ".svg", ".json"}
+
+
+def chromium_path() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def heaviest() -> str:
+    """The chapter with the longest text, compressed."""
+    return max(
+        (path for path in PAGES if path.startswith("chapters/")),
+        key=lambda path: len(compressed(str(HTML / path), 0)),
+    )
 
 
 @cache

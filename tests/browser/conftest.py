@@ -1,11 +1,8 @@
 import os
-import shutil
 
 import pytest
-from book import HTML, ROOT, WIDE, served
+from book import HTML, ROOT, WIDE, chromium_path, served
 from playwright.sync_api import sync_playwright
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def missing(what):
@@ -34,7 +31,7 @@ def built():
 
 @pytest.fixture(scope="session")
 def chromium():
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = chromium_path()
     if not path:
         missing("no Chromium to look at the book with (Debian: apt install chromium)")
     with sync_playwright() as playwright:

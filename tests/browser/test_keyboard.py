@@ -22,7 +22,11 @@ def tab_to(page, selector, limit=40):
 def start_at(page, selector):
     """Let Tab go on from here."""
     page.evaluate(
-        "(place) => { const e = document.querySelector(place); e.tabIndex = -1; e.focus(); }",
+        """(place) => {
+          const element = document.querySelector(place);
+          element.tabIndex = -1;
+          element.focus();
+        }""",
         selector,
     )
 
