@@ -29,8 +29,8 @@ class Tier(NamedTuple):
 
 
 TIERS = {  # best first
-    "fused": Tier("bnlib.cpu.fused", "numpy", "numba", "fast", least=2**13),
-    "numpy": Tier("bnlib.cpu.blocked", "numpy", "numpy", least=2**13),
+    "fused": Tier("bnlib.cpu.fused", "numpy", "numba", "fast", least=2**14),
+    "numpy": Tier("bnlib.cpu.blocked", "numpy", "numpy", least=2**18),
 }
 _forced = ContextVar("bnlib_kernels", default=None)
 

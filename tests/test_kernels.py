@@ -248,9 +248,10 @@ def test_choice_of_a_tier():
         return _tiers.candidates(np.zeros(size))
 
     assert names(3) == []
-    assert names(10**5) == ["fused", "numpy"]
+    assert names(256 * 64) == ["fused"]  # NumPy's overhead does not pay here
+    assert names(10**6) == ["fused", "numpy"]
     with bnlib.kernels("reference"):
-        assert names(10**5) == []
+        assert names(10**6) == []
         with bnlib.kernels("numpy"):
             assert names(3) == ["numpy"]
         assert names(3) == []
@@ -275,7 +276,7 @@ def test_numba_does_not_work(monkeypatch):
     monkeypatch.setattr(_tiers, "import_module", refuse)
     _tiers._load.cache_clear()
     try:
-        x = np.random.default_rng(0).normal(size=(1000, 30))
+        x = np.random.default_rng(0).normal(size=(10000, 30))
         assert bnlib.batch_norm(x, None, None)[0].std() == pytest.approx(1, abs=1e-4)
         monkeypatch.setattr(_tiers, "_installed", lambda name: True)
         with pytest.raises(ImportError, match="needs NumPy"):
@@ -288,7 +289,7 @@ def test_choice_is_of_one_thread():
     seen = []
     with bnlib.kernels("reference"):
         other = threading.Thread(
-            target=lambda: seen.extend(_tiers.candidates(np.zeros(10**5)))
+            target=lambda: seen.extend(_tiers.candidates(np.zeros(10**6)))
         )
         other.start()
         other.join()

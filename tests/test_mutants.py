@@ -218,7 +218,6 @@ MUTANTS = [  # module, right, wrong
             ("tier", "_flat(beta, 0, shape, x)", "_flat(beta, 1, shape, x)"),
             ("tier", "and math.isfinite(np.vdot(parameter, parameter))", ""),
             ("tier", "if not (x.dtype.type(eps) or var.all()):", "if False:"),
-            ("threads", "max(1, min(count(), nbytes // LEAST))", "1 + count()"),
             ("threads", "min(i + size, total)", "i + size"),
             (
                 "layout",
