@@ -95,30 +95,32 @@ def digest(file):
 
 
 def main():
-    """Compile all, write the record."""
+    """Compile what has changed since the last record, write the record."""
+    before = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     record = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "nvrtc": metadata.version("nvidia-cuda-nvrtc"),
         "columns": ["registers", "spilled bytes", "static shared bytes"],
-        "architectures": ARCHITECTURES,
+        "architectures": list(ARCHITECTURES),
         "sources": {file: digest(file) for file in KERNELS},
-        "kernels": {},
     }
+    same = all(before.get(k) == record[k] for k in ("nvrtc", "architectures"))
+    kernels = {}
     for file in KERNELS:
-        print(f"{file}: {len(instances(file))} instances ...", flush=True)
-        usage = {a: compile_for(a, file, instances(file)) for a in ARCHITECTURES}
-        record["kernels"] |= {
-            name: [usage[a][name] for a in ARCHITECTURES] for name in instances(file)
-        }
-    lines = json.dumps(record, indent=1)
+        names = instances(file)
+        if same and before["sources"].get(file) == digest(file):
+            kernels |= {name: before["kernels"][name] for name in names}
+            continue
+        print(f"{file}: {len(names)} instances ...", flush=True)
+        usage = {a: compile_for(a, file, names) for a in ARCHITECTURES}
+        kernels |= {name: [usage[a][name] for a in ARCHITECTURES] for name in names}
     # A kernel a line: what belongs together is read and compared together.
-    lines = re.sub(r"\s*\n\s{3,}", " ", lines).replace("[ ", "[").replace(" ]", "]")
-    RESULT.write_text(lines + "\n", encoding="utf-8")
-    most = max(usage[0] for rows in record["kernels"].values() for usage in rows)
-    spills = sum(usage[1] for rows in record["kernels"].values() for usage in rows)
-    print(
-        f"{len(record['kernels'])} kernels: at most {most} registers, {spills} spilled"
-    )
+    rows = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in kernels.items())
+    head = json.dumps(record, indent=1).removesuffix("\n}")
+    RESULT.write_text(f'{head},\n "kernels": {{\n{rows}\n }}\n}}\n', encoding="utf-8")
+    most = max(usage[0] for row in kernels.values() for usage in row)
+    spills = sum(usage[1] for row in kernels.values() for usage in row)
+    print(f"{len(kernels)} kernels: at most {most} registers, {spills} bytes spilled")
 
 
 if __name__ == "__main__":

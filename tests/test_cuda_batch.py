@@ -26,7 +26,7 @@ def test_one_block_a_channel_for_every_size_of_block(step, block):
 
 
 @pytest.mark.parametrize(
-    ("block", "parts"), [(32, 14), (64, 7), (96, 4), (256, 1), (1024, 1)]
+    ("block", "parts"), [(32, 14), (64, 7), (96, 4), (256, 1), (512, 1)]
 )
 def test_split_channels_for_every_size_of_block(block, parts):
     device = Emulated(processors=15)

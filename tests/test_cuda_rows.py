@@ -13,7 +13,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("block", [32, 64, 96, 256, 1024])
+@pytest.mark.parametrize("block", [32, 64, 96, 256, 512])
 @pytest.mark.parametrize("centred", [True, False])
 def test_rows_for_every_size_of_block(centred, block):
     device = Emulated()

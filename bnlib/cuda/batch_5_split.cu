@@ -33,7 +33,7 @@ __device__ void leave_part(const A& mine, float* partial) {
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     moments_5(const T* x, float* partial, unsigned N, unsigned C, unsigned S) {
   Walk<V> w = part_of_channel<V>(N, C, S);
   Moments m = block_merge(walk_moments(x, float(x[blockIdx.y * S]), w));
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(1024)
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     forward_5(const T* x, const float* partial, const float* gamma, const float* beta,
               T* y, float* mean, float* var, unsigned N, unsigned C, unsigned S,
               float eps) {
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(1024)
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     sums_5(const T* dy, const T* x, const float* mean, float* partial, unsigned N,
            unsigned C, unsigned S) {
   Walk<V> w = part_of_channel<V>(N, C, S);
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(1024)
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     backward_5(const T* dy, const T* x, const float* partial, const float* gamma,
                const float* mean, const float* var, T* dx, float* dgamma, float* dbeta,
                unsigned N, unsigned C, unsigned S, float eps) {
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(1024)
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     inference_5(const T* x, const float* gamma, const float* beta, const float* mean,
                 const float* var, T* y, unsigned N, unsigned C, unsigned S, float eps) {
   unsigned c = blockIdx.y;

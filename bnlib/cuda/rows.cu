@@ -38,7 +38,7 @@ __device__ Sums walk_squares(const T* x, Walk<V> w) {
 
 // `mean` is not written for RMS norm; `var` is then the mean square.
 template <class T, int V, bool CENTRED>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     forward_rows(const T* x, const float* gamma, const float* beta, T* y, float* mean,
                  float* var, unsigned R, unsigned D, float eps) {
   unsigned r = blockIdx.x;
@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(1024)
 
 // `rest[r]` is left for `parameters_rows`: the mean of x - mean, 0 but for rounding.
 template <class T, int V, bool CENTRED>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(512)
     backward_rows(const T* dy, const T* x, const float* gamma, const float* mean,
                   const float* var, T* dx, float* rest, unsigned R, unsigned D,
                   float eps) {

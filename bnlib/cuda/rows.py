@@ -23,7 +23,7 @@ def forward(device, x, gamma, beta, y, layout, eps, centred, *, block=None):
     centred : bool
         Whether the mean is subtracted: layer norm, or else RMS norm.
     block : int, or None
-        Threads of a block, a multiple of 32; None for as many as have work.
+        Threads of a block, a multiple of 32, up to 512; None for as many as have work.
     """
     launch = _launcher(device, layout, (x, y), (gamma, beta), centred)
     rows, length = layout.channels, layout.after

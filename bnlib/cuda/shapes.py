@@ -197,7 +197,8 @@ def batch_plan(
         The step of the ladder to take; None for the one that fits: 6 or 7, or else 5,
         which is 4 where no channel needs to be split.
     block : int, or None
-        Threads of a block, a multiple of 32; None for as many as have work.
+        Threads of a block, a multiple of 32, up to 1024 (512 in step 5); None for as
+        many as have work.
     """
     chosen = step or best_step(layout, itemsize, read, processors, shared)
     run = layout.channels if chosen == 7 else layout.after
