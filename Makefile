@@ -7,7 +7,7 @@ STAMPS := _build/stamps
 NPM_QUIETLY := --ignore-scripts --no-audit --no-fund
 
 LIBRARY := $(shell find bnlib -name '*.py')
-EXPERIMENTS := $(shell find experiments tools -name '*.py')
+EXPERIMENTS := $(shell find experiments tools -name '*.py' -o -name '*.[cm]js')
 CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* chapters/stills/* widgets/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
@@ -116,7 +116,8 @@ $(STAMPS)/install: pyproject.toml constraints.txt
 
 # What typesets formulas; without npm, readers' browsers get it from its public address.
 $(STAMPS)/npm: package.json package-lock.json
-	@mkdir -p $(@D) _build/npm _build/static/mathjax && cp $^ _build/npm
+	@rm -rf _build/static && mkdir -p $(@D) _build/npm _build/static/mathjax
+	@cp $^ _build/npm
 	@if npm ci --prefix _build/npm --omit dev $(NPM_QUIETLY) > _build/npm.log 2>&1; \
 	then cp _build/npm/node_modules/mathjax/es5/output/chtml/fonts/woff-v2/* \
 	  _build/static/mathjax && touch $@; \

@@ -47,6 +47,8 @@ MENDED = [
     # A list is no part of a paragraph.
     (r'(<dd class="field-\w+">)<p>(<ul)', r"\1\2"),
     (r"(</ul>)\s*</p>(\s*</dd>)", r"\1\2"),
+    # A role that is no longer one.
+    (r'role="doc-biblioentry"', 'role="listitem"'),
     # An empty corner of a table heads nothing.
     (r"<th\b[^>]*>\s*(?:<p></p>)?\s*</th>", "<td></td>"),
     # Nothing waits for scripts but those that need this one's words.
@@ -98,24 +100,6 @@ def ask_in_plain_html(app, page, template, context, doctree):
     """Show quizzes as plain HTML."""
     if "body" in context:
         context["body"] = without_jupyterquiz(context["body"])
-
-
-def load_what_is_there(app, page, template, context, doctree):
-    """Load a script that defines an element only where that element stands."""
-    body = context.get("body", "")
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if all(f"<{name}" in body for name in defined(app, script))
-    ]
-
-
-def defined(app, script):
-    """Return the names of the elements that a script of ours defines."""
-    path = Path(app.srcdir, str(getattr(script, "filename", "") or ""))
-    if "_static" not in path.parts or not path.is_file():
-        return []
-    return re.findall(r'customElements\.define\("([^"]+)"', path.read_text())
 
 
 class Typesetter:
@@ -225,7 +209,6 @@ def setup(app):
     app.connect("config-inited", use_our_mathjax)
     app.connect("builder-inited", finish_pages)
     app.connect("html-page-context", ask_in_plain_html)
-    app.connect("html-page-context", load_what_is_there, priority=900)
     app.connect("build-finished", finish_site)
     sources = sorted(path.read_bytes() for path in Path(__file__).parent.glob("*.*"))
     return {
