@@ -5,6 +5,7 @@ import pytest
 
 from bnlib.cuda import shapes
 from bnlib.cuda.shapes import Layout, batch_plan
+from bnlib.cuda.sources import source
 
 H200 = {"processors": 132, "shared": 226 * 1024}
 TURING = {"processors": 40, "shared": 63 * 1024}
@@ -155,3 +156,9 @@ def test_a_slab_that_leaves_no_room_for_another_has_a_large_block():
     layout = Layout((0, 1, 2), 32, 512, 28 * 28)
     assert batch_plan(layout, 4, [0], 2, **H200).block == 1024
     assert batch_plan(layout, 4, [0], 1, **H200).block == 512
+
+
+def test_sizes_that_kernels_and_launches_must_agree_on():
+    text = source("batch_7_channels_last")
+    assert f"constexpr int FLIGHT = {shapes.FLIGHT};" in text
+    assert f"constexpr int ROWS = {shapes.ROWS};" in text
