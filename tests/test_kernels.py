@@ -130,11 +130,12 @@ def test_parameters_of_another_dtype(tier, no_formula):
         check(norm, (x, parameters, dy), 2**-10)
 
 
-STRANGE = {
-    "nan": [np.nan],
-    "inf": [np.inf],
-    "both infinities": [np.inf, -np.inf],
-    "squares overflow": [1e30],
+STRANGE = {  # where, and what
+    "nan": (1, [np.nan]),
+    "inf": (1, [np.inf]),
+    "inf at the start": (0, [np.inf]),
+    "both infinities": (1, [np.inf, -np.inf]),
+    "squares overflow": (1, [1e30]),
 }
 
 
@@ -145,8 +146,8 @@ def test_not_finite_as_the_reference(name, strange, tier):
     """NaN and infinity go where the reference lets them, and nowhere else."""
     norm = next(n for n in SERVED if n.name.startswith(name) and len(n.shape) > 1)
     x, parameters, dy = norm.inputs(np.float32)
-    values = STRANGE[strange]
-    x.flat[1 : 1 + len(values)] = values
+    start, values = STRANGE[strange]
+    x.flat[start : start + len(values)] = values
     inputs = x, parameters, dy
     expected = results("reference", norm, *inputs)
     for a, e in zip(results(tier, norm, *inputs), expected, strict=True):
