@@ -65,7 +65,11 @@ def test_torch(norm, dtype, tier, thread_count, no_formula):
     check(norm, norm.inputs(dtype), tolerance)
 
 
-@pytest.mark.parametrize("norm", SERVED, ids=str)
+# Fewer channels than threads; many samples; a row whose length is a prime.
+MORE = [batch((7, 2, 5), 1), batch((261, 3), 1), layer((5, 11), -1)]
+
+
+@pytest.mark.parametrize("norm", [*SERVED, *MORE], ids=str)
 @pytest.mark.parametrize("offset", [0.0, -3.0, 1e4])
 def test_small_blocks(norm, offset, tier, thread_count, small_blocks, no_formula):
     check(norm, norm.inputs(np.float32, offset), 2e-6 if offset < 1e4 else 1e-5)
