@@ -127,6 +127,18 @@ def test_the_navigation_of_a_phone_by_keyboard(reader):
     link.wait_for(state="detached")
 
 
+def test_a_search_by_keyboard(reader):
+    reader.goto("index.html")
+    reader.keyboard.press("Control+k")
+    reader.locator("#pst-search-dialog input").wait_for(state="visible")
+    reader.keyboard.insert_text("gamma")
+    reader.keyboard.press("Enter")
+    reader.wait_for_url("**/search.html?q=gamma")
+    found = reader.locator("#search-results li a")
+    found.first.wait_for()
+    assert found.count() > 5
+
+
 def test_nothing_moves_for_whom_that_is_asked(reader):
     reader.goto("chapters/one_picture.html")
     assert reader.evaluate(MOVING) > 0  # else this test could not fail

@@ -70,9 +70,29 @@ def test_a_page(reader, axe, path):
         assert reader.evaluate(WIDER_THAN_THE_SCREEN) == [], size
         for scheme in ("light", "dark"):
             reader.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            theme = reader.evaluate("document.documentElement.dataset.theme")
-            assert theme == scheme
+            reader.wait_for_function(
+                "(scheme) => document.documentElement.dataset.theme === scheme",
+                arg=scheme,
+            )
             rules = COLOURS if scheme == "dark" else {}
             assert violations(reader, axe, rules) == [], (size, scheme)
     assert reader.faults == []
     assert reader.outside == []
+
+
+@pytest.mark.parametrize(
+    ("size", "opened", "shown"),
+    [
+        (PHONE, "button.primary-toggle", "#pst-primary-sidebar-modal nav a"),
+        (PHONE, "button.secondary-toggle", "#pst-secondary-sidebar-modal nav a"),
+        (PHONE, "button.search-button", "#pst-search-dialog input"),
+        (WIDE, ".dropdown-download-buttons button", ".dropdown-download-buttons a"),
+    ],
+)
+def test_what_opens(reader, axe, size, opened, shown):
+    reader.emulate_media(reduced_motion="reduce")
+    reader.set_viewport_size(size)
+    reader.goto("chapters/problem_sets.html", wait_until="networkidle")
+    reader.locator(f"{opened} >> visible=true").first.click()
+    reader.locator(shown).first.wait_for(state="visible")
+    assert violations(reader, axe, {}) == []
