@@ -2,9 +2,8 @@
 
 import re
 
+import book
 import pytest
-
-book = pytest.importorskip("book")  # beside this file, where the browser's tests are
 
 STILL = re.compile(r":file: stills/([a-z-]+)\.html")
 ELEMENT = re.compile(r'<([a-z-]+) class="widget">')
