@@ -279,11 +279,6 @@ MUTANTS = [  # module, right, wrong
             ("blocked/rows", "rest = rest / count if centred else 0.0", "rest = 0.0"),
             ("blocked/rows", "gradients[i] += norm.apply", "gradients[i] = norm.apply"),
             ("blocked/rows", "sums[i][:, part] += norm", "sums[i][:, part] = norm"),
-            (
-                "blocked/rows",
-                "(scale * s / count if centred else 0.0)",
-                "scale * s / count",
-            ),
             ("blocked/rows", "% len(sets)", "* 0"),
         ]
     ),
