@@ -174,7 +174,11 @@ MUTANTS = [  # module, right, wrong
     ("standardisation", "if index.count < 2:", "if False:", "arguments"),
     ("spectral", "dy - along * outer) / sigma", "dy - along * outer)"),
     ("spectral", "u = xp.matmul(matrix, v)", "u = 2 * xp.matmul(matrix, v)"),
-    ("spectral", "outer = xp.moveaxis(outer, 0, cache.axis)", "pass", "formula"),
+    (
+        "spectral",
+        "xp.moveaxis(xp.reshape(outer, moved), 0, cache.axis)",
+        "xp.reshape(outer, dy.shape)",
+    ),
     ("filter_response", "centred=False", "centred=True", "formula"),
     ("filter_response", "range(2, x.ndim)", "range(3, x.ndim)", "formula"),
     # The rest.
