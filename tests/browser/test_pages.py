@@ -45,6 +45,13 @@ WIDER_THAN_THE_SCREEN = """() => {
     .map((e) => e.outerHTML.slice(0, 150));
 }"""
 
+STRETCHED = """() => [...document.querySelectorAll("img[width][height]")]
+  .filter((e) => {
+    const {width, height} = e.attributes, shape = width.value / height.value;
+    return e.clientWidth && Math.abs(e.clientHeight / e.clientWidth * shape - 1) > 0.02;
+  }).map((e) => e.outerHTML.slice(0, 150))
+"""
+
 
 @pytest.fixture(scope="session")
 def axe(npm):
@@ -68,6 +75,7 @@ def test_a_page(reader, axe, path):
         reader.set_viewport_size(size)
         reader.wait_for_timeout(500)  # the theme waits, too, until all is in place
         assert reader.evaluate(WIDER_THAN_THE_SCREEN) == [], size
+        assert reader.evaluate(STRETCHED) == [], size
         for scheme in ("light", "dark"):
             reader.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             reader.wait_for_function(
