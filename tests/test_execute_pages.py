@@ -72,6 +72,10 @@ def executed(book):
 def test_only_what_has_changed_is_executed(book):
     assert executed(book).keys() == ALL
     assert executed(book).keys() == set()
+    compiled = book / "bnlib" / "deep" / "__pycache__"
+    compiled.mkdir(exist_ok=True)
+    (compiled / "loops.nbi").touch()  # as Numba keeps what it has compiled
+    assert executed(book).keys() == set()
     for changed, pages in (
         ("experiments/base.py", {"one"}),
         ("experiments/two.py", {"two"}),

@@ -78,7 +78,9 @@ def _files(root: Path, module: str) -> set[Path]:
     if package not in OURS:
         return set()
     if package in WHOLE:
-        return {p for p in (root / package).rglob("*") if p.suffix != ".pyc"}
+        # What Python and Numba compile lies there, too.
+        found = (root / package).rglob("*")
+        return {p for p in found if "__pycache__" not in p.parts}
     path = root / f"{module.replace('.', '/')}.py"
     return {path} if path.is_file() else set()
 
