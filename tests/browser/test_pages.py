@@ -47,8 +47,10 @@ WIDER_THAN_THE_SCREEN = """() => {
 
 STRETCHED = """() => [...document.querySelectorAll("img[width][height]")]
   .filter((e) => {
-    const {width, height} = e.attributes, shape = width.value / height.value;
-    return e.clientWidth && Math.abs(e.clientHeight / e.clientWidth * shape - 1) > 0.02;
+    const {width, height} = e.attributes, {padding} = getComputedStyle(e);
+    const both = 2 * parseFloat(padding);  // by night they stand on a white mat
+    const shape = (e.clientWidth - both) / (e.clientHeight - both);
+    return e.clientWidth && Math.abs(shape * height.value / width.value - 1) > 0.02;
   }).map((e) => e.outerHTML.slice(0, 150))
 """
 
