@@ -16,12 +16,12 @@ __global__ void __launch_bounds__(1024)
   float origin = float(x[c * S]);
   Moments m = {0.0f, 0.0f, 0.0f};
   for (Walk<1> w(threadIdx.x, M, blockDim.x, c, C, S); w.inside(); w.next())
-    m.add(float(x[w.at]) - origin);
+    m.add(float(x[w.at()]) - origin);
   m = block_merge(m);
   float v = m.m2 / M;
   Affine f(origin, m.mean, v, eps, value_or(gamma, c, 1.0f), value_or(beta, c, 0.0f));
   for (Walk<1> w(threadIdx.x, M, blockDim.x, c, C, S); w.inside(); w.next())
-    y[w.at] = T(f.y(float(x[w.at])));
+    y[w.at()] = T(f.y(float(x[w.at()])));
   if (threadIdx.x == 0) {
     mean[c] = origin + m.mean;
     var[c] = v;
@@ -37,10 +37,10 @@ __global__ void __launch_bounds__(1024)
   float mu = mean[c];
   Sums sum = {0.0f, 0.0f, 0.0f};
   for (Walk<1> w(threadIdx.x, M, blockDim.x, c, C, S); w.inside(); w.next())
-    sum.add(float(dy[w.at]), float(x[w.at]) - mu);
+    sum.add(float(dy[w.at()]), float(x[w.at()]) - mu);
   Gradient g(block_merge(sum), value_or(gamma, c, 1.0f), var[c], eps, M);
   for (Walk<1> w(threadIdx.x, M, blockDim.x, c, C, S); w.inside(); w.next())
-    dx[w.at] = T(g.dx(float(dy[w.at]), float(x[w.at]) - mu));
+    dx[w.at()] = T(g.dx(float(dy[w.at()]), float(x[w.at()]) - mu));
   if (threadIdx.x == 0) {
     dgamma[c] = g.dgamma;
     dbeta[c] = g.dbeta;

@@ -9,20 +9,51 @@
 
 constexpr int FLIGHT = 4;
 
-// Ask for up to FLIGHT packets; return how many there were. The walk goes on.
-template <class T, int V>
+// Ask for up to FLIGHT packets; return how many there were. The places go on.
+template <class T, int V, class Places>
 __device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x,
-                                     Walk<V>& w) {
+                                     Places& places) {
   int count = 0;
 #pragma unroll
   for (int k = 0; k < FLIGHT; k++) {
-    if (w.inside()) {
-      load(p[k], x + w.at);
+    if (places.inside()) {
+      load(p[k], x + places.at());
       count = k + 1;
     }
-    w.next();
+    places.next();
   }
   return count;
+}
+
+// Call use(packet of x, its place) for all places, FLIGHT packets at a time.
+template <int V, class T, class Places, class Use>
+__device__ __forceinline__ void each(const T* x, Places places, Use use) {
+  while (places.inside()) {
+    Packet<T, V> p[FLIGHT];
+    Places here = places;
+    int count = fetch(p, x, places);
+#pragma unroll
+    for (int k = 0; k < FLIGHT; k++) {
+      if (k < count) use(p[k], here);
+      here.next();
+    }
+  }
+}
+
+// The same for packets of dy and of x.
+template <int V, class T, class Places, class Use>
+__device__ __forceinline__ void each(const T* dy, const T* x, Places places, Use use) {
+  while (places.inside()) {
+    Packet<T, V> p[FLIGHT], q[FLIGHT];
+    Places here = places, same = places;
+    int count = fetch(p, x, places);
+    fetch(q, dy, same);
+#pragma unroll
+    for (int k = 0; k < FLIGHT; k++) {
+      if (k < count) use(q[k], p[k], here);
+      here.next();
+    }
+  }
 }
 
 // Moments of x - origin over `count` packets: their mean first, then the deviations.
@@ -60,59 +91,32 @@ __device__ Moments walk_moments(const T* x, float origin, Walk<V> w) {
 
 template <class T, int V>
 __device__ void walk_normalise(const T* x, T* y, const Affine& f, Walk<V> w) {
-  Walk<V> out = w;
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT];
-    int count = fetch(p, x, w);
+  each<V>(x, w, [&](auto& p, auto& here) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-#pragma unroll
-        for (int j = 0; j < V; j++) p[k].value[j] = T(f.y(float(p[k].value[j])));
-        store(p[k], y + out.at);
-      }
-      out.next();
-    }
-  }
+    for (int j = 0; j < V; j++) p.value[j] = T(f.y(float(p.value[j])));
+    store(p, y + here.at());
+  });
 }
 
 template <class T, int V>
 __device__ Sums walk_sums(const T* dy, const T* x, float mean, Walk<V> w) {
   Sums sum = {0.0f, 0.0f, 0.0f};
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    Walk<V> same = w;
-    int count = fetch(p, x, w);
-    fetch(q, dy, same);
+  each<V>(dy, x, w, [&](auto& q, auto& p, auto&) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++)
-      if (k < count)
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          sum.add(float(q[k].value[j]), float(p[k].value[j]) - mean);
-  }
+    for (int j = 0; j < V; j++) sum.add(float(q.value[j]), float(p.value[j]) - mean);
+  });
   return sum;
 }
 
 template <class T, int V>
 __device__ void walk_gradient(const T* dy, const T* x, T* dx, float mean,
                               const Gradient& g, Walk<V> w) {
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    Walk<V> same = w, out = w;
-    int count = fetch(p, x, w);
-    fetch(q, dy, same);
+  each<V>(dy, x, w, [&](auto& q, auto& p, auto& here) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          p[k].value[j] = T(g.dx(float(q[k].value[j]), float(p[k].value[j]) - mean));
-        store(p[k], dx + out.at);
-      }
-      out.next();
-    }
-  }
+    for (int j = 0; j < V; j++)
+      p.value[j] = T(g.dx(float(q.value[j]), float(p.value[j]) - mean));
+    store(p, dx + here.at());
+  });
 }
 
 template <class T, int V>

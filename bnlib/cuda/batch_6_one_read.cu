@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(1024)
     p.word = slab_of<T, V>()[w.i].word;
 #pragma unroll
     for (int j = 0; j < V; j++) p.value[j] = T(f.y(float(p.value[j])));
-    store(p, y + w.at);
+    store(p, y + w.at());
   }
   if (threadIdx.x == 0) {
     mean[c] = origin + m.mean;
@@ -59,22 +59,12 @@ template <class T, int V>
 __device__ Sums keep_sums(const T* dy, const T* x, float mean, Walk<V> w) {
   auto *kept_x = slab_of<T, V>(), *kept_dy = kept_x + w.end;
   Sums sum = {0.0f, 0.0f, 0.0f};
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    Walk<V> same = w;
-    unsigned i = w.i;
-    int count = fetch(p, x, w);
-    fetch(q, dy, same);
+  each<V>(dy, x, w, [&](auto& q, auto& p, auto& here) {
+    kept_x[here.i].word = p.word;
+    kept_dy[here.i].word = q.word;
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++)
-      if (k < count) {
-        kept_x[i + k * w.stride].word = p[k].word;
-        kept_dy[i + k * w.stride].word = q[k].word;
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          sum.add(float(q[k].value[j]), float(p[k].value[j]) - mean);
-      }
-  }
+    for (int j = 0; j < V; j++) sum.add(float(q.value[j]), float(p.value[j]) - mean);
+  });
   return sum;
 }
 
@@ -95,7 +85,7 @@ __global__ void __launch_bounds__(1024)
 #pragma unroll
     for (int j = 0; j < V; j++)
       p.value[j] = T(g.dx(float(q.value[j]), float(p.value[j]) - mu));
-    store(p, dx + w.at);
+    store(p, dx + w.at());
   }
   if (threadIdx.x == 0) {
     dgamma[c] = g.dgamma;

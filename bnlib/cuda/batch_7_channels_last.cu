@@ -25,24 +25,10 @@ struct Tile {
 
   __device__ __forceinline__ bool inside() const { return row < end; }
   __device__ __forceinline__ unsigned at() const { return row * C + c; }
+  __device__ __forceinline__ void next() { row += blockDim.y; }
 };
 
-template <class T, int V>
-__device__ __forceinline__ int fetch(Packet<T, V> (&p)[FLIGHT], const T* x,
-                                     Tile<V> tile) {
-  int count = 0;
-#pragma unroll
-  for (int k = 0; k < FLIGHT; k++) {
-    if (tile.inside()) {
-      load(p[k], x + tile.at());
-      count = k + 1;
-    }
-    tile.row += blockDim.y;
-  }
-  return count;
-}
-
-// Merge what threads of equal channels hold, and leave it for `merge_share`:
+// Merge what threads of equal channels hold, and leave it for `merge_shares`:
 // partial[share][3][C].
 template <class A, int V>
 __device__ void leave_shares(const A (&mine)[V], float* partial, unsigned C) {
@@ -86,7 +72,7 @@ __global__ void __launch_bounds__(256)
   Moments m[V] = {};
   Packet<T, V> origin;  // the first row, as in step 3
   if (tile.c < C) load(origin, x + tile.c);
-  for (; tile.inside(); tile.row += FLIGHT * blockDim.y) {
+  while (tile.inside()) {
     Packet<T, V> p[FLIGHT];
     int count = fetch(p, x, tile);
 #pragma unroll
@@ -136,19 +122,11 @@ __global__ void __launch_bounds__(256)
     f[j] = Affine(origin[c], value_or(rest, c, 0.0f), var[c], eps,
                   value_or(gamma, c, 1.0f), value_or(beta, c, 0.0f));
   }
-  while (tile.inside()) {
-    Packet<T, V> p[FLIGHT];
-    int count = fetch(p, x, tile);
+  each<V>(x, tile, [&](auto& p, auto& here) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-#pragma unroll
-        for (int j = 0; j < V; j++) p[k].value[j] = T(f[j].y(float(p[k].value[j])));
-        store(p[k], y + tile.at());
-      }
-      tile.row += blockDim.y;
-    }
-  }
+    for (int j = 0; j < V; j++) p.value[j] = T(f[j].y(float(p.value[j])));
+    store(p, y + here.at());
+  });
 }
 
 template <class T, int V>
@@ -160,17 +138,11 @@ __global__ void __launch_bounds__(256)
   float mu[V];
 #pragma unroll
   for (int j = 0; j < V; j++) mu[j] = tile.c < C ? mean[tile.c + j] : 0.0f;
-  for (; tile.inside(); tile.row += FLIGHT * blockDim.y) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    int count = fetch(p, x, tile);
-    fetch(q, dy, tile);
+  each<V>(dy, x, tile, [&](auto& q, auto& p, auto&) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++)
-      if (k < count)
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          sum[j].add(float(q[k].value[j]), float(p[k].value[j]) - mu[j]);
-  }
+    for (int j = 0; j < V; j++)
+      sum[j].add(float(q.value[j]), float(p.value[j]) - mu[j]);
+  });
   leave_shares(sum, partial, C);
 }
 
@@ -203,20 +175,10 @@ __global__ void __launch_bounds__(256)
     g[j] = Gradient({total[c], total[C + c], total[2 * C + c]},
                     value_or(gamma, c, 1.0f), var[c], eps, float(M));
   }
-  while (tile.inside()) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    int count = fetch(p, x, tile);
-    fetch(q, dy, tile);
+  each<V>(dy, x, tile, [&](auto& q, auto& p, auto& here) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          p[k].value[j] =
-              T(g[j].dx(float(q[k].value[j]), float(p[k].value[j]) - mu[j]));
-        store(p[k], dx + tile.at());
-      }
-      tile.row += blockDim.y;
-    }
-  }
+    for (int j = 0; j < V; j++)
+      p.value[j] = T(g[j].dx(float(q.value[j]), float(p.value[j]) - mu[j]));
+    store(p, dx + here.at());
+  });
 }

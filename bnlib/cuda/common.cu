@@ -48,7 +48,7 @@ __device__ __forceinline__ void store(const Packet<T, V>& p, T* to) {
 template <int V>
 struct Walk {
   unsigned i, end;  // this packet and the one past the last, within the channel
-  unsigned at;      // offset in memory of the packet's first value
+  unsigned offset;  // in memory, of the packet's first value
   unsigned s, row;  // place within a row of this many packets
   unsigned stride, leap, ds, wrap;
 
@@ -58,20 +58,21 @@ struct Walk {
     unsigned n = first / row, dn = stride / row;
     s = first % row;
     ds = stride % row;
-    at = (n * C + c) * S + s * V;
+    offset = (n * C + c) * S + s * V;
     leap = dn * C * S + ds * V;
     wrap = (C - 1) * S;
   }
 
   __device__ __forceinline__ bool inside() const { return i < end; }
+  __device__ __forceinline__ unsigned at() const { return offset; }
 
   __device__ __forceinline__ void next() {
     i += stride;
-    at += leap;
+    offset += leap;
     s += ds;
     if (s >= row) {
       s -= row;
-      at += wrap;
+      offset += wrap;
     }
   }
 };

@@ -24,15 +24,10 @@ __device__ __forceinline__ void load_parameter(float (&to)[V], const float* p,
 template <class T, int V>
 __device__ Sums walk_squares(const T* x, Walk<V> w) {
   Sums sum = {0.0f, 0.0f, 0.0f};
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT];
-    int count = fetch(p, x, w);
+  each<V>(x, w, [&](auto& p, auto&) {
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++)
-      if (k < count)
-#pragma unroll
-        for (int j = 0; j < V; j++) sum.add(float(p[k].value[j]), float(p[k].value[j]));
-  }
+    for (int j = 0; j < V; j++) sum.add(float(p.value[j]), float(p.value[j]));
+  });
   return sum;
 }
 
@@ -54,24 +49,14 @@ __global__ void __launch_bounds__(512, 2)
     v = block_merge(walk_squares(x, w)).dyx / D;
   }
   Affine f(origin, rest, v, eps, 1.0f, 0.0f);
-  while (w.inside()) {
-    Packet<T, V> p[FLIGHT];
-    Walk<V> out = w;
-    int count = fetch(p, x, w);
+  each<V>(x, w, [&](auto& p, auto& here) {
+    float g[V], b[V];
+    load_parameter(g, gamma, here.s * V, 1.0f);
+    load_parameter(b, beta, here.s * V, 0.0f);
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-        float g[V], b[V];
-        load_parameter(g, gamma, out.s * V, 1.0f);
-        load_parameter(b, beta, out.s * V, 0.0f);
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          p[k].value[j] = T(f.y(float(p[k].value[j])) * g[j] + b[j]);
-        store(p[k], y + out.at);
-      }
-      out.next();
-    }
-  }
+    for (int j = 0; j < V; j++) p.value[j] = T(f.y(float(p.value[j])) * g[j] + b[j]);
+    store(p, y + here.at());
+  });
   if (threadIdx.x == 0) {
     var[r] = v;
     if constexpr (CENTRED) mean[r] = origin + rest;
@@ -85,48 +70,27 @@ __global__ void __launch_bounds__(512)
                   const float* var, T* dx, float* rest, unsigned R, unsigned D,
                   float eps) {
   unsigned r = blockIdx.x;
-  Walk<V> first(threadIdx.x, D / V, blockDim.x, r, R, D);
+  Walk<V> w(threadIdx.x, D / V, blockDim.x, r, R, D);
   float mu = CENTRED ? mean[r] : 0.0f;
   Sums sum = {0.0f, 0.0f, 0.0f};
-  for (Walk<V> w = first; w.inside();) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    Walk<V> same = w, place = w;
-    int count = fetch(p, x, w);
-    fetch(q, dy, same);
+  each<V>(dy, x, w, [&](auto& q, auto& p, auto& here) {
+    float g[V];
+    load_parameter(g, gamma, here.s * V, 1.0f);
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-        float g[V];
-        load_parameter(g, gamma, place.s * V, 1.0f);
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          sum.add(float(q[k].value[j]) * g[j], float(p[k].value[j]) - mu);
-      }
-      place.next();
-    }
-  }
+    for (int j = 0; j < V; j++)
+      sum.add(float(q.value[j]) * g[j], float(p.value[j]) - mu);
+  });
   sum = block_merge(sum);
   if constexpr (!CENTRED) sum.dy = sum.x = 0.0f;
   Gradient f(sum, 1.0f, var[r], eps, float(D));
-  for (Walk<V> w = first; w.inside();) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    Walk<V> same = w, place = w;
-    int count = fetch(p, x, w);
-    fetch(q, dy, same);
+  each<V>(dy, x, w, [&](auto& q, auto& p, auto& here) {
+    float g[V];
+    load_parameter(g, gamma, here.s * V, 1.0f);
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-        float g[V];
-        load_parameter(g, gamma, place.s * V, 1.0f);
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          p[k].value[j] =
-              T(f.dx(float(q[k].value[j]) * g[j], float(p[k].value[j]) - mu));
-        store(p[k], dx + place.at);
-      }
-      place.next();
-    }
-  }
+    for (int j = 0; j < V; j++)
+      p.value[j] = T(f.dx(float(q.value[j]) * g[j], float(p.value[j]) - mu));
+    store(p, dx + here.at());
+  });
   if (threadIdx.x == 0) rest[r] = f.rest;
 }
 
@@ -138,23 +102,13 @@ __global__ void __launch_bounds__(256)
                     float eps) {
   Tile<V> tile(R, D);
   Sums sum[V] = {};
-  while (tile.inside()) {
-    Packet<T, V> p[FLIGHT], q[FLIGHT];
-    int count = fetch(p, x, tile);
-    fetch(q, dy, tile);
+  each<V>(dy, x, tile, [&](auto& q, auto& p, auto& here) {
+    float mu = CENTRED ? mean[here.row] : 0.0f, left = rest[here.row];
+    float inv_std = rsqrtf(var[here.row] + eps);
 #pragma unroll
-    for (int k = 0; k < FLIGHT; k++) {
-      if (k < count) {
-        float mu = CENTRED ? mean[tile.row] : 0.0f, left = rest[tile.row];
-        float inv_std = rsqrtf(var[tile.row] + eps);
-#pragma unroll
-        for (int j = 0; j < V; j++)
-          sum[j].add(float(q[k].value[j]),
-                     ((float(p[k].value[j]) - mu) - left) * inv_std);
-      }
-      tile.row += blockDim.y;
-    }
-  }
+    for (int j = 0; j < V; j++)
+      sum[j].add(float(q.value[j]), ((float(p.value[j]) - mu) - left) * inv_std);
+  });
   leave_shares(sum, partial, D);
 }
 

@@ -72,11 +72,7 @@ def forward(
     g = _parameter(xp, "gamma", gamma, shape, meaning)
     b = _parameter(xp, "beta", beta, shape, meaning)
     flat = x.transpose(layout.order)
-    y = (
-        device.empty(flat.shape, x.dtype)
-        if out is None
-        else out.transpose(layout.order)
-    )
+    y = _target(device, flat, out, layout)
     if norm == "batch_norm":
         mean, var = channels.forward(device, flat, g, b, y, layout, eps, **choice)
     else:
@@ -116,11 +112,7 @@ def backward(device, norm, dy, cache, *, out=None, **choice):
             return None
     xp = namespace(dy=dy, x=x)
     flat_dy, flat = dy.transpose(layout.order), x.transpose(layout.order)
-    dx = (
-        device.empty(flat.shape, x.dtype)
-        if out is None
-        else out.transpose(layout.order)
-    )
+    dx = _target(device, flat, out, layout)
     g = None if gamma is None else _float(xp, gamma)
     mean, var = (None if s is None else _float(xp, s) for s in (cache.mean, cache.var))
     args = (device, flat_dy, flat, g, mean, var, dx, layout, cache.eps)
@@ -164,11 +156,7 @@ def inference(device, x, gamma, beta, mean, var, *, axis, eps, out=None, **choic
     xp = namespace(x=x, mean=mean, var=var)
     g, b = (None if p is None else _float(xp, p) for p in (gamma, beta))
     flat = x.transpose(layout.order)
-    y = (
-        device.empty(flat.shape, x.dtype)
-        if out is None
-        else out.transpose(layout.order)
-    )
+    y = _target(device, flat, out, layout)
     statistics = _float(xp, mean), _float(xp, var)
     channels.inference(device, flat, g, b, *statistics, y, layout, eps, **choice)
     return y.transpose(layout.inverse) if out is None else out
@@ -185,6 +173,13 @@ def _layout(norm, index, x):
 
 def _channels(x, axis):
     return shapes.channels(x.shape, x.strides, x.dtype.itemsize, axis)
+
+
+def _target(device, flat, out, layout):
+    """Return what is written to: new, or the caller's, in the order of memory."""
+    if out is None:
+        return device.empty(flat.shape, flat.dtype)
+    return out.transpose(layout.order)
 
 
 def _parameter(xp, name, array, shape, meaning):
