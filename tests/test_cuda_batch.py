@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from cuda_cases import check_batch, check_inference
-from emulated import Emulated
 
 from bnlib import emulator
+from bnlib.cuda.emulated import Emulated
 
 pytestmark = [
     pytest.mark.usefixtures("emulator_cache"),

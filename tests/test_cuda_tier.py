@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 from cuda_cases import channels_last, close, data, parameters, wide
-from emulated import Emulated
 
 import bnlib
 from bnlib import _formula, emulator
 from bnlib.batch import _per_channel
 from bnlib.cuda import takes, tier
+from bnlib.cuda.emulated import Emulated
 
 pytestmark = [
     pytest.mark.usefixtures("emulator_cache"),
