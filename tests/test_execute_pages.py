@@ -33,12 +33,16 @@ FILES = {
     "data.json": "{}",
     "bnlib/__init__.py": "",
     "bnlib/deep/formula.py": "",
+    "bnlib/check/__init__.py": "",
+    "bnlib/cuda/kernel.cu": "",
     "experiments/__init__.py": "",
     "experiments/base.py": "",
     "experiments/one.py": "from experiments.base import __name__\n",
     "experiments/two.py": "",
     "index.md": HEAD.format(code="%matplotlib inline\nimport bnlib"),
-    "chapters/one.md": HEAD.format(code="from experiments.one import __name__"),
+    "chapters/one.md": HEAD.format(
+        code="from bnlib.check import __name__\nfrom experiments.one import __name__"
+    ),
     "chapters/two.md": HEAD.format(
         code="from experiments import two\nopen('../data.json').close()"
     ),
@@ -80,7 +84,9 @@ def test_only_what_has_changed_is_executed(book):
         ("experiments/base.py", {"one"}),
         ("experiments/two.py", {"two"}),
         ("data.json", {"two"}),
-        ("bnlib/deep/formula.py", {"index"}),
+        ("bnlib/deep/formula.py", {"index", "one"}),
+        ("bnlib/check/__init__.py", {"one"}),
+        ("bnlib/cuda/kernel.cu", set()),
         ("chapters/one.md", {"one"}),
         ("constraints.txt", ALL),
     ):

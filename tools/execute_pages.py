@@ -26,7 +26,8 @@ from myst_nb.core.read import myst_nb_reader_plugin
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 OURS = ("bnlib", "experiments", "grading")
-WHOLE = ("bnlib", "grading")  # used as a whole: a change anywhere in it counts
+WHOLE = ("bnlib", "grading")  # used as a whole: a change anywhere in it counts, but in
+APART = ("bnlib.check", "bnlib.cuda", "bnlib.emulator")  # what is imported on its own
 PACKAGES = ("constraints.txt", "pyproject.toml")
 
 
@@ -78,9 +79,14 @@ def _files(root: Path, module: str) -> set[Path]:
     if package not in OURS:
         return set()
     if package in WHOLE:
-        # What Python and Numba compile lies there, too.
-        found = (root / package).rglob("*")
-        return {p for p in found if "__pycache__" not in p.parts}
+        name = ".".join(module.split(".")[:2])
+        apart = {root.joinpath(*other.split(".")) for other in APART if other != name}
+        return {
+            path
+            for path in (root / package).rglob("*")
+            # What Python and Numba compile lies there, too.
+            if "__pycache__" not in path.parts and apart.isdisjoint(path.parents)
+        }
     path = root / f"{module.replace('.', '/')}.py"
     return {path} if path.is_file() else set()
 
