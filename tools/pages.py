@@ -39,6 +39,16 @@ def write_borrowing_again(app, env):
     return [name for name, page in env.metadata.items() if page.get("borrows")]
 
 
+def offer_notes(app, page, template, context, doctree):
+    """End a page with a button that `_static/annotate.js` listens to."""
+    if doctree is not None:
+        context["body"] += (
+            '<p class="annotate"><button type="button">Annotate</button> Notes of your '
+            "own on this page, by Hypothesis. Nothing is loaded from there, nor sent, "
+            "until you press.</p>"
+        )
+
+
 def publish(app, address):
     """Give pages a canonical address, a sitemap, and cards for links to them."""
     app.config.html_baseurl = address
@@ -90,4 +100,5 @@ def setup(app):
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
     app.connect("html-page-context", drop_unused, priority=900)
+    app.connect("html-page-context", offer_notes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
