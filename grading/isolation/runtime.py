@@ -4,7 +4,8 @@ It is a folder of its own, since the interpreter's own folder holds every packag
 course, solutions' helpers included. Files are hard links where possible. It lies where
 any user may read it, for the grader may be root and the student's code must not be.
 
-But: system libraries stay where they are; `Runtime.libraries` lists them.
+But: system libraries stay where they are; `Runtime.libraries` lists them. So does the
+C++ compiler, for the sandbox in which CUDA kernels are compiled.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from typing import ClassVar
 
 from packaging.requirements import Requirement
 
+from bnlib import emulator
 from grading import CourseError
 
 INSIDE = Path(__file__).parent / "inside"
@@ -41,11 +43,16 @@ UNWANTED = {
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
     # A process with one thread can be forked safely.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+EMULATOR = Path(emulator.__file__).parent
+# What a compiler and its linker read. Nothing of this machine's own is kept there, as
+# it is in /etc, /var or /home.
+TOOLS = "/bin /lib /lib64 /usr/bin /usr/include /usr/lib /usr/lib64 /usr/libexec"
 LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")  # in what ldd prints
 
 
@@ -86,13 +93,15 @@ class HostRuntime:
 
 
 @cache
-def make_runtime(packages: tuple[str, ...]) -> Runtime:
+def make_runtime(packages: tuple[str, ...], compiles: bool = False) -> Runtime:
     """Return the runtime with these packages and what they require.
 
     Parameters
     ----------
     packages : tuple of str
         Names of installed distributions, such as "numpy".
+    compiles : bool
+        Whether `bnlib.emulator` is there as well, and the C++ compiler that it needs.
 
     Raises
     ------
@@ -101,7 +110,8 @@ def make_runtime(packages: tuple[str, ...]) -> Runtime:
     """
     chosen = _with_requirements(packages)
     key = hashlib.sha256(repr((sys.version, sys.prefix, sorted(chosen))).encode())
-    for path in sorted(INSIDE.glob("*.py")):
+    files = [*INSIDE.glob("*.py"), *(EMULATOR.glob("*.*") if compiles else ())]
+    for path in sorted(files):
         key.update(path.read_bytes())
     folder = FOLDER / key.hexdigest()[:16]
     if not folder.exists():
@@ -109,13 +119,18 @@ def make_runtime(packages: tuple[str, ...]) -> Runtime:
         with tempfile.TemporaryDirectory(dir=FOLDER) as temporary:
             building = Path(temporary) / "runtime"
             _build(building, chosen)
+            if compiles:
+                _add_emulator(building)
             try:
                 building.rename(folder)
             except OSError:
                 if not folder.exists():
                     raise  # otherwise somebody else has just made it
-    libraries = (folder / "libraries").read_text().splitlines()
-    return Runtime(folder, tuple(libraries))
+    libraries = tuple((folder / "libraries").read_text().splitlines())
+    if not compiles:
+        return Runtime(folder, libraries)
+    tools = tuple(filter(os.path.isdir, TOOLS.split()))
+    return Runtime(folder, (*tools, *(x for x in libraries if not x.startswith(tools))))
 
 
 def _check_owner() -> None:
@@ -184,6 +199,21 @@ def _add_package(target: Path, name: str) -> None:
         source = Path(file.locate())
         if source.exists() and not path.exists():
             _link(source, path)
+
+
+def _add_emulator(folder: Path) -> None:
+    """Add `bnlib.emulator`, and of bnlib nothing else."""
+    names = ("g++", "clang++", "c++")
+    if not any(shutil.which(name, path="/usr/bin:/bin") for name in names):
+        raise CourseError(
+            "kernels are graded on an emulator that needs a C++ compiler, and /usr/bin "
+            "has none (on Debian: apt install g++)"
+        )
+    package = folder / "packages" / "bnlib"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(EMULATOR, package / "emulator", ignore=ignore)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -43,6 +43,8 @@ class Limits:
         Seconds for the submission.
     memory : int
         Bytes of all its processes together.
+    addresses : int
+        Bytes of address space that a process may reserve beyond that.
     processes : int
         Processes and threads at a time.
     files : int
@@ -54,6 +56,7 @@ class Limits:
     cell: float = 20.0
     total: float = 120.0
     memory: int = 1 << 30
+    addresses: int = 3 << 30
     processes: int = 32
     files: int = 64 << 20
     output: int = 20_000
@@ -77,14 +80,14 @@ class Sandbox(ABC):
     def wrap(self, command: list[str], runtime: Runtime, limits: Limits, folder: Path):
         """Return the command that runs `command` inside; `folder` is its own."""
 
-    def runtime(self, packages: tuple[str, ...]) -> Runtime:
+    def runtime(self, packages: tuple[str, ...], compiles: bool = False) -> Runtime:
         """Return the Python that student code sees."""
-        return make_runtime(packages)
+        return make_runtime(packages, compiles)
 
     def rlimits(self, limits: Limits) -> dict[str, int]:
         """Return the resource limits that the process sets for itself."""
         return {
-            "RLIMIT_AS": limits.memory + (3 << 30),  # address space is not memory
+            "RLIMIT_AS": limits.memory + limits.addresses,
             "RLIMIT_NPROC": limits.processes,
             "RLIMIT_NOFILE": 64,
             "RLIMIT_FSIZE": limits.files // 4,
@@ -185,7 +188,7 @@ class NoSandbox(Sandbox):
         """Return ""."""
         return ""
 
-    def runtime(self, packages):
+    def runtime(self, packages, compiles=False):
         """Return the grader's own Python."""
         return HostRuntime()
 

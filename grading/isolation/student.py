@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from grading.isolation.proxy import Calls
 from grading.isolation.reuse import can_be_reused, keep, kept
+from grading.isolation.runtime import Runtime
 from grading.isolation.sandbox import Limits, Sandbox
 from grading.isolation.session import Interruption, NotStarted, Session, TimedOut
 from grading.text import clean
@@ -139,7 +140,7 @@ class Student:
         packages = (*self.packages, "sandlock") if self._reused else self.packages
         session = Session(
             self.sandbox,
-            self.sandbox.runtime(packages),
+            self._runtime(packages),
             self.limits,
             [name for name in packages if name.isidentifier()],
             [name for name in ABSENT if name not in self.packages],
@@ -147,6 +148,9 @@ class Student:
         )
         session.begin()
         return session
+
+    def _runtime(self, packages: tuple[str, ...]) -> Runtime:
+        return self.sandbox.runtime(packages)
 
     def _run(self, session: Session, name: str, source: str) -> Ran:
         deadline = self._deadline()
