@@ -26,8 +26,10 @@ from collections.abc import Callable
 import nbformat
 from nbformat import NotebookNode
 
+from bnlib.check.kernels import launched_by
 from grading.isolation.session import Interruption, NotStarted
 from grading.isolation.student import Ran, Student
+from grading.isolation.workshop import Workshop
 from grading.notebooks import MARKERS, grade_id, is_graded, is_hole
 from grading.records import Cell
 from grading.text import clean
@@ -69,21 +71,11 @@ def execute(notebook: NotebookNode, student: Student, secret: str = "") -> list[
     """
     os.environ[SECRET] = secret
     run = _Run(student)
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type != "code":
-            if is_graded(cell):
-                run.by_hand(cell)
-            continue
-        cell.outputs = []
-        cell.execution_count = None
-        if is_graded(cell) and not is_hole(cell):
-            run.test(cell)
-            continue
-        run.students(cell, grade_id(cell) or f"added {number + 1}")
-        if is_graded(cell):
-            run.by_hand(cell)
-        elif grade_id(cell) and not is_hole(cell):
-            run.ours(cell)
+    try:
+        for number, cell in enumerate(notebook.cells):
+            run.cell(cell, f"added {number + 1}")
+    finally:
+        run.close()
     return run.cells
 
 
@@ -91,9 +83,31 @@ class _Run:
     def __init__(self, student: Student):
         self.cells: list[Cell] = []
         self._student = student
+        self._workshop = Workshop(student.sandbox, student.limits)
         self._space = Space()
         self._shown = 0  # characters of output
         self._failures: list[tuple[str, str, str]] = []  # cell, its text, what happened
+
+    def close(self) -> None:
+        """End what was started here."""
+        self._workshop.close()
+
+    def cell(self, cell: NotebookNode, name: str) -> None:
+        """Do with a cell what is to be done; `name` is what it is called without id."""
+        if cell.cell_type != "code":
+            if is_graded(cell):
+                self.by_hand(cell)
+            return
+        cell.outputs = []
+        cell.execution_count = None
+        if is_graded(cell) and not is_hole(cell):
+            self.test(cell)
+            return
+        self.students(cell, grade_id(cell) or name)
+        if is_graded(cell):
+            self.by_hand(cell)
+        elif grade_id(cell) and not is_hole(cell):
+            self.ours(cell)
 
     def by_hand(self, cell: NotebookNode) -> None:
         """Leave a cell to a person."""
@@ -133,7 +147,11 @@ class _Run:
         before = dict(self._space)
         printed = io.StringIO()
         try:
-            with self._student.calls() as calls, _quietly(printed):
+            with (
+                self._student.calls() as calls,
+                launched_by(self._workshop.launch),
+                _quietly(printed),
+            ):
                 self._space.lookup = lambda name: self._lookup(calls, name)
                 value = _evaluate(cell.source, name, self._space)
                 result.points, shown = _credit(value, most)
@@ -149,6 +167,8 @@ class _Run:
             result.message = clean(explain(error, cell.source, name))[:MESSAGE]
             cell.outputs.append(_error(type(error).__name__, result.message))
         finally:
+            if result.outcome != "passed":  # what a kernel has left there
+                self._workshop.close()
             self._space.lookup = None
             self._space.clear()
             self._space.update(before)

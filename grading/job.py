@@ -196,13 +196,16 @@ def grade(job: dict) -> dict:
     return asdict(record)
 
 
+PROGRAMS = (".py", ".h", ".cpp")  # the emulator's are C++
+
+
 @cache
 def program_digest() -> str:
     """Return a digest of the grader and the checks: what they find depends on it."""
     here = Path(__file__).parent
     files = [here / f"{name}.py" for name in ("execute", "job", "rebuild")]
     for folder in (here / "isolation", here.parent / "bnlib"):
-        files += sorted(folder.rglob("*.py"))
+        files += sorted(p for p in folder.rglob("*.*") if p.suffix in PROGRAMS)
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())

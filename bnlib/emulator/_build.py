@@ -158,12 +158,20 @@ def _common(clang):
     return ["-std=c++17", "-w", plain]
 
 
+def prepare(folder):
+    """Put the machine, compiled, into a copy of this package: `build` looks there."""
+    command = compiler()
+    clang = b"clang" in _run([*command, "--version"]).stdout
+    shutil.copy(_finished(_machine(command, clang)), folder)
+
+
 def _machine(command, clang):
     """Start to compile the machine, the same for all kernels, unless it is there."""
     key = hashlib.sha256("\0".join([_own_text(), *command, *MACHINE]).encode())
-    target = cache_folder() / f"machine-{key.hexdigest()[:32]}.o"
-    if target.exists():
-        return None, None, target
+    for folder in (HERE, cache_folder()):
+        target = folder / f"machine-{key.hexdigest()[:32]}.o"
+        if target.exists():
+            return None, None, target
     part = target.with_suffix(f".{os.getpid()}.o")
     flags = [*_common(clang), *MACHINE]
     process = subprocess.Popen(

@@ -53,6 +53,10 @@ class Object:
         """
         return self._calls.measure(lambda: self(*args, **kwargs))
 
+    def beside(self, source: str, name: str):
+        """Return a function of a text of ours, which runs where this object is."""
+        return self._calls.load(source, name)
+
 
 class Calls:
     """Calls into a copy of the student's process, for one test cell.
@@ -76,6 +80,10 @@ class Calls:
     def name(self, name: str):
         """Return what has this name in the student's notebook."""
         return self._do({"do": "name", "name": name})
+
+    def load(self, source: str, name: str):
+        """Return what has this name in a text that is run there, for itself."""
+        return self._do({"do": "load", "source": source, "name": name})
 
     def call(self, number: int, args: tuple, kwargs: dict):
         """Call an object."""

@@ -25,6 +25,7 @@ from typing import ClassVar
 from packaging.requirements import Requirement
 
 from bnlib import emulator
+from bnlib.emulator._build import prepare
 from grading import CourseError
 
 INSIDE = Path(__file__).parent / "inside"
@@ -214,6 +215,7 @@ def _add_emulator(folder: Path) -> None:
     (package / "__init__.py").touch()
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(EMULATOR, package / "emulator", ignore=ignore)
+    prepare(package / "emulator")
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -168,6 +168,10 @@ class Calls:
             if name not in self._space:
                 raise NameError(f"name {name!r} is not defined")
             return self._space[name], [], []
+        if do == "load":
+            space = {"__name__": "beside"}
+            exec(compile(message["source"], "<beside>", "exec"), space)
+            return space[name], [], []
         target = self._objects[message["object"]]
         if do == "get":
             return getattr(target, name), [], []
