@@ -3,12 +3,13 @@
 But: attacks that take long are in `test_hostile_kernels`.
 """
 
+import copy
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from sandboxes import SANDBOXES, needs
+from versions import edited, ps6
 
 from bnlib import emulator
 from bnlib.check import kernels as check
@@ -68,7 +69,7 @@ def test_the_emulators_words_come_through(workshop):
     assert kind == "failed" and "has no __global__ function row_sums" in text
 
 
-FILES = ["/etc/passwd", "/etc/shadow", str(SET), "/proc/1/environ", "/root"]
+FILES = ["/etc/passwd", "/etc/shadow", str(SET), "/proc/1/environ"]
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -165,11 +166,10 @@ def test_a_forged_answer_ends_it(monkeypatch):
 
 def answered(**answers):
     """Return the set with these answers, other answers blank, tests of these only."""
-    notebook = nbformat.from_dict(ANSWER)
-    notebook = nbformat.reads(nbformat.writes(notebook), as_version=4)
+    notebook = copy.deepcopy(ANSWER)
     kept = []
     for cell in notebook.cells:
-        name = grade_id(cell)
+        name = grade_id(cell) or ""
         if name in answers:
             cell.source = answers[name]
         if name == "setup" or name.removeprefix("test_") in answers:
@@ -221,6 +221,27 @@ def test_after_a_failure_the_sandbox_is_a_fresh_one(monkeypatch):
     student.close()
     assert cell.points == 0 and "✗ row_sums" in cell.message
     assert len(closed) == 2  # after the failure, and at the end
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+def test_memory_and_strictness_are_looked_at_in_the_sandbox(sandbox):
+    needs(sandbox)
+    answers = {
+        "blocked": edited(ps6.BLOCKED, *ps6.WHOLE),
+        "generic": edited(ps6.GENERIC, "xp.sqrt", "np.sqrt"),
+        "generic_backward": ps6.GENERIC_BACKWARD,
+    }
+    student = Student(choose(sandbox), ("numpy",), Limits())
+    blocked, generic, backward = execute(answered(**answers), student)
+    student.close()
+    assert blocked.points == 0 and "times x, and it grows with C" in blocked.message
+    assert generic.points == 0 and "np.sqrt meets an array" in generic.message
+    assert backward.points == 2, backward.message
+    answers = {"blocked": ps6.BLOCKED}
+    student = Student(choose(sandbox), ("numpy",), Limits())
+    [blocked] = execute(answered(**answers), student)
+    student.close()
+    assert blocked.points == 3, blocked.message
 
 
 def test_a_helper_runs_where_the_learners_function_is():

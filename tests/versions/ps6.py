@@ -45,7 +45,7 @@ WRONG_BLOCKED = [
     ("one for each position", AXES, "axis=0"),
     ("layer norm", "range(0, C, 2)", "range(0, C, C)", "start + 2", "start + C", AXES, "axis=(1, 2, 3)"),
     ("share one mean and one variance", AXES, "axis=(0, 1, 2, 3)"),
-    ("blocks are of 2 samples", "C = x.shape[1]", "N = x.shape[0]", "range(0, C, 2)", "range(0, N, 2)", "x[:, part]", "x[part]", "y[:, part]", "y[part]", "gamma[part]", "gamma", "beta[part]", "beta"),
+    ("blocks are of samples, 2 at a time", "C = x.shape[1]", "N = x.shape[0]", "range(0, C, 2)", "range(0, N, 2)", "x[:, part]", "x[part]", "y[:, part]", "y[part]", "gamma[part]", "gamma", "beta[part]", "beta"),
     ("last channels are left out", "np.empty_like(x)", "np.zeros_like(x)", "range(0, C, 2)", "range(0, C // 2 * 2, 2)"),
     ("last channels are left out", "np.empty_like(x)", "np.zeros_like(x)", "range(0, C, 2)", "range(0, C // 4 * 4, 4)", "start + 2", "start + 4"),
     ("gamma and beta of the first block", "gamma[part]", "gamma[:xs.shape[1]]", "beta[part]", "beta[:xs.shape[1]]"),

@@ -3,8 +3,11 @@
 But: not when graded. What decides is the emulator, which is the same for all.
 """
 
+import re
+
 import numpy as np
 
+PLAIN = re.compile(r'(?<!"C" )__global__')  # its name is not kept as it stands
 SCALARS = {int: np.int32, float: np.float32}
 
 
@@ -22,7 +25,8 @@ def launch_on_gpu(source, name, launches):
     """Return the kernel's arguments after each launch, as NumPy arrays and scalars."""
     import cupy
 
-    kernel, done = cupy.RawKernel(source, name), []
+    kernel = cupy.RawKernel(PLAIN.sub('extern "C" __global__', source), name)
+    done = []
     for grid, block, arguments in launches:
         given = [SCALARS.get(type(a), cupy.asarray)(a) for a in arguments]
         kernel((grid,), (block,), tuple(given))

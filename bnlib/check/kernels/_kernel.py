@@ -53,7 +53,6 @@ class Kernel(Exercise):
                 raise self._failure(self._say(case, reply[1]))
         self._compare(cases, [reply[1] for reply in replies])
         if is_here() and gpu_is_there():
-            source = f'extern "C" {{\n#line 1\n{source}\n}}'  # else C++ renames it
             self._compare(cases, launch_on_gpu(source, self.name, launches))
         return cases, replies
 
