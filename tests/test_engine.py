@@ -14,6 +14,7 @@ import nbformat
 import psutil
 import pytest
 from course_folder import run
+from nbgrader.utils import notebook_hash
 from tiny_class import (
     PARTLY,
     POINTS,
@@ -30,7 +31,7 @@ from tiny_class import (
 )
 
 from grading import CourseError
-from grading.engine.saving import read_timestamp
+from grading.engine.receipt import SECRET, read_receipt, read_timestamp
 from grading.engine.students import submitted as find_submitted
 from grading.records import NOT_GRADED, write_record
 
@@ -187,6 +188,29 @@ def test_only_feedback_that_is_out_of_date_is_written(course):
 
 
 @graded
+def test_nbgrader_can_release_all_feedback_to_the_latest_submission(course, tmp_path):
+    exchange = tmp_path / "exchange"
+    exchange.mkdir()
+    with open(course / "nbgrader_config.py", "a") as file:
+        file.write(f"\nc.Exchange.root = {str(exchange)!r}\n")
+    submitted(course, "blank").write_text("no notebook")  # it gets a page as well
+    for letter in "ab":  # "b": the same work is handed in once more
+        for number, student in enumerate(CLASS):
+            folder = submitted(course, student).parent
+            (folder / "timestamp.txt").write_text("2026-03-01 12:00:00.000000 UTC")
+            (folder / "submission_secret.txt").write_text(letter * 127 + f"{number}")
+        grade(course, "grade", "ps1", status=3)
+        assert "Wrote 3 of 3" in grade(course, "feedback", "ps1")
+        run(course, "nbgrader", "release_feedback", "ps1")
+        for number, words in enumerate(
+            ["(Score: 3.0 /", "(Score: 1.0 /", "could not be"]
+        ):
+            secret = letter * 127 + f"{number}"
+            page = notebook_hash(secret=secret, notebook_id="ps1_tiny") + ".html"
+            assert words in (exchange / "batchnorm/feedback" / page).read_text()
+
+
+@graded
 def test_being_late_costs_what_nbgrader_says(course):
     with open(course / "nbgrader_config.py", "a") as file:
         file.write("\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
@@ -224,6 +248,23 @@ def test_a_hostile_time_stamp_is_none(tmp_path, kind):
             path.write_text("yesterday")
     assert read_timestamp(tmp_path) is None
     assert read_timestamp(tmp_path / "other") is None
+
+
+@pytest.mark.parametrize("kind", ["link", "long", "words"])
+def test_a_hostile_secret_is_left_out(tmp_path, kind):
+    secret = "5" * 128
+    (tmp_path / "other").write_text(secret)
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / SECRET).write_text(secret)
+    match kind:
+        case "link":
+            (tmp_path / SECRET).symlink_to(tmp_path / "other")
+        case "long":
+            (tmp_path / SECRET).write_text(secret * 1000)
+        case "words":
+            (tmp_path / SECRET).write_text("../" * 40)
+    assert read_receipt(tmp_path) == {}
+    assert read_receipt(tmp_path / "good") == {SECRET: secret}
 
 
 @graded

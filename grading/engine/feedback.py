@@ -8,6 +8,7 @@ from pathlib import Path
 from nbgrader.api import Gradebook
 
 from grading.course import Course
+from grading.engine.receipt import read_receipt
 from grading.notebooks import ProblemSet
 from grading.records import GRADED, Record, record_path
 
@@ -28,8 +29,8 @@ class Feedback:
     """The feedback pages of a problem set.
 
     A page is out of date when what it shows has changed: the executed notebook, a
-    score or a comment, be it by a person. The gradebook keeps no times, so a digest of
-    all that lies beside the record.
+    score or a comment, be it by a person; or when it answers another submission. The
+    gradebook keeps no times, so a digest of all that lies beside the record.
     """
 
     def __init__(self, course: Course, problem_set: ProblemSet):
@@ -61,6 +62,8 @@ class Feedback:
             title = html.escape(f"{record.notebook}: not graded")
             text = PAGE.format(title=title, reason=html.escape(record.reason))
             page.write_text(text, encoding="utf-8")
+            for name, content in self._receipt(record).items():
+                page.with_name(name).write_text(content, encoding="utf-8")
         self._mark(record).write_text(digest, encoding="utf-8")
 
     def _page(self, record: Record) -> Path:
@@ -71,8 +74,12 @@ class Feedback:
         path = record_path(self.course.root, record.assignment, record.student)
         return path.with_suffix(".feedback")
 
+    def _receipt(self, record: Record) -> dict[str, str]:
+        step = "autograded" if record.status == GRADED else "submitted"
+        return read_receipt(self.course.step(step, record.assignment, record.student))
+
     def _digest(self, record: Record) -> str:
-        shown = [record.status, record.reason, record.executed]
+        shown = [record.status, record.reason, record.executed, self._receipt(record)]
         if record.status == GRADED:
             with self.course.gradebook() as gradebook:
                 shown += _scores(gradebook, record)

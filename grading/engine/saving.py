@@ -4,16 +4,12 @@ Only the supervisor writes. nbgrader's own functions count the points of the exe
 notebook, so that its formgrader, feedback and export work as ever. What a
 person has graded or commented stays.
 
-But: only the notebook and its time stamp go to ``autograded/``, not what a student
-handed in beside them.
+But: only the notebook, its time stamp and its secret go to ``autograded/``, not what a
+student handed in beside them.
 """
 
-import os
-import re
 import shutil
-import stat
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -23,14 +19,12 @@ from nbgrader.utils import (
     determine_grade,
     is_grade,
     is_solution,
-    parse_utc,
 )
 
 from grading.course import Course
+from grading.engine.receipt import FILES, read_receipt, read_timestamp
 from grading.notebooks import ProblemSet, grade_id
 from grading.records import GRADED, Record, write_record
-
-TIMESTAMP = re.compile(r"[0-9A-Za-z:.+ -]+")
 
 
 class Saver:
@@ -54,7 +48,8 @@ class Saver:
         It can be repeated: each time it does all of it.
         """
         student = record.student
-        stamp = read_timestamp(self.course.step("submitted", self.name, student))
+        submitted = self.course.step("submitted", self.name, student)
+        stamp, receipt = read_timestamp(submitted), read_receipt(submitted)
         options = {} if stamp is None else {"timestamp": stamp}
         with self.course.gradebook() as gradebook:
             gradebook.update_or_create_student(student)
@@ -64,11 +59,11 @@ class Saver:
             self._count(record, late=stamp is not None)
             folder.mkdir(parents=True, exist_ok=True)
             self._write(folder / f"{self.notebook}.ipynb", record.executed)
-            if stamp is None:
-                (folder / "timestamp.txt").unlink(missing_ok=True)
-            else:
-                text = f"{stamp:%Y-%m-%d %H:%M:%S.%f} UTC\n"
-                self._write(folder / "timestamp.txt", text)
+            for name in FILES:
+                if name in receipt:
+                    self._write(folder / name, receipt[name])
+                else:
+                    (folder / name).unlink(missing_ok=True)
         else:
             self._clear(student)
             shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +81,7 @@ class Saver:
         if record.status != GRADED:
             return True
         return (folder / f"{self.notebook}.ipynb").is_file() and (
-            read_timestamp(folder) == read_timestamp(submitted)
+            read_receipt(folder) == read_receipt(submitted)
         )
 
     def _count(self, record: Record, late: bool) -> None:
@@ -142,26 +137,3 @@ class Saver:
         new.write_text(text, encoding="utf-8")
         new.chmod(0o664 if self.course.app.coursedir.groupshared else 0o444)
         new.replace(path)
-
-
-def read_timestamp(folder: Path) -> datetime | None:
-    """Return when the work in `folder` was handed in, if ``timestamp.txt`` says it.
-
-    The file may be a student's: a link, a pipe, or a time zone that is a path, is not
-    read.
-    """
-    path = folder / "timestamp.txt"
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
-        text = os.read(handle, 100).decode("ascii", "replace").strip()
-    finally:
-        os.close(handle)
-    try:
-        return parse_utc(text) if TIMESTAMP.fullmatch(text) else None
-    except (ValueError, OverflowError):
-        return None
