@@ -8,7 +8,7 @@ NPM_QUIETLY := --ignore-scripts --no-audit --no-fund
 
 LIBRARY := $(shell find bnlib -name '*.py')
 EXPERIMENTS := $(shell find experiments tools -name '*.py' -o -name '*.[cm]js')
-CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/quiz/* chapters/stills/* widgets/* _static/* benchmarks/results/*)
+CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/hub/* chapters/quiz/* chapters/stills/* widgets/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
@@ -19,7 +19,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book hub lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
   links serve lab clean
 
 help: ## List the commands
@@ -42,6 +42,9 @@ test: book $(STAMPS)/exercises $(STAMPS)/npm-test ## Run all tests
 
 test-book: book $(STAMPS)/npm-test ## Try the built book in a browser (4 minutes; part of `make test`)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/browser
+
+hub: $(STAMPS)/install $(STAMPS)/npm-test ## Take a class through a JupyterHub, in a browser (3 minutes; as root)
+	@$(BIN)/python -m pytest -m hub tests/browser/hub
 
 lighthouse: book $(STAMPS)/npm-test ## Have Lighthouse judge the front page and the heaviest chapter
 	@$(BIN)/python tests/browser/lighthouse.py
