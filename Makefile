@@ -19,7 +19,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book hub lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book hub notebooks-alone pdf zip lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
   links serve lab clean
 
 help: ## List the commands
@@ -45,6 +45,17 @@ test-book: book $(STAMPS)/npm-test ## Try the built book in a browser (4 minutes
 
 hub: $(STAMPS)/install $(STAMPS)/npm-test ## Take a class through a JupyterHub, in a browser (3 minutes; as root)
 	@$(BIN)/python -m pytest -m hub tests/browser/hub
+
+notebooks-alone: $(STAMPS)/install ## Execute the chapters' notebooks where the course is not (30 minutes)
+	@$(BIN)/python tests/notebooks_alone.py
+
+pdf: book ## Print the whole book as a PDF, and look at it (5 minutes)
+	@echo "Printing the book ..."
+	@$(BIN)/python tools/pdf.py
+	@$(BIN)/python -m pytest -m pdf tests/browser/test_pdf.py
+
+zip: book ## Pack the pages, for reading without the internet
+	@$(BIN)/python tools/offline.py
 
 lighthouse: book $(STAMPS)/npm-test ## Have Lighthouse judge the front page and the heaviest chapter
 	@$(BIN)/python tests/browser/lighthouse.py

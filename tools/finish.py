@@ -191,12 +191,21 @@ def with_sizes(html, builder):
     return re.sub(r'<img [^>]*src="[^"]*_images/([^"]+)"[^>]*>', sized, html)
 
 
+def search_without_server(html):
+    """Let the search ask for no pages to quote where there is no server to ask."""
+    options = html / "_static" / "documentation_options.js"
+    text = options.read_text(encoding="utf-8")
+    summary = "SHOW_SEARCH_SUMMARY: location.protocol !== 'file:'"
+    options.write_text(text.replace("SHOW_SEARCH_SUMMARY: true", summary), "utf-8")
+
+
 def finish_site(app, exception):
     """End the typesetter; leave out icons that no page shows."""
     if getattr(app, "typesetter", None):
         app.typesetter.close()
     if exception is None and app.builder.format == "html":
         keep_used(Path(app.outdir))
+        search_without_server(Path(app.outdir))
 
 
 def setup(app):
