@@ -1,6 +1,7 @@
 """What readers take along: the book as a PDF, and its pages in a zip file.
 
-`make pdf` and `make zip` put them beside the pages; the front page offers what there is.
+`make pdf` and `make zip` put them beside the pages; the front page offers what is there
+then.
 """
 
 import re

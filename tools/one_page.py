@@ -100,10 +100,9 @@ def one_page(html: Path, parts: list, at: dict[str, int], site: str) -> str:
 
 
 def anchor(name: str, fragment: str = "") -> str:
-    """Return the id that a place of a page has here: ids of two pages may be the same."""
-    return (
-        f"{name.replace('/', '-')}--{fragment}" if fragment else name.replace("/", "-")
-    )
+    """Return the id of a page's place: two pages may have the same ids."""
+    page = name.replace("/", "-")
+    return f"{page}--{fragment}" if fragment else page
 
 
 def resolved(link: str, name: str) -> tuple[str, str]:
@@ -154,7 +153,9 @@ def answer(quiz, page) -> None:
         if form := question.form:
             for choice in json.loads(form["data-answers"]):
                 if choice.get("correct"):
-                    right.append(f"{choice['value']:g}. {choice['feedback']}")
+                    numbers = choice.get("range") or [choice["value"]]
+                    value = " to ".join(f"{number:g}" for number in numbers)
+                    right.append(f"{value}. {choice['feedback']}")
             form.decompose()
         for n, button in enumerate(question.select("button")):
             if button["data-correct"] == "true":
