@@ -18,6 +18,7 @@ PAGES = sorted(
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+BESIDE: dict[str, Path] = {}  # what a site holds besides the book: paths, their files
 TEXT = {".html", ".js", ".css", ".svg", ".json"}
 
 
@@ -43,6 +44,9 @@ class Handler(SimpleHTTPRequestHandler):
 
     def __init__(self, *arguments):
         super().__init__(*arguments, directory=HTML)
+
+    def translate_path(self, path):
+        return str(BESIDE.get(path.partition("?")[0]) or super().translate_path(path))
 
     def do_GET(self):
         path = Path(self.translate_path(self.path))
