@@ -179,7 +179,7 @@ CLASS = read_class(REPO / "tests" / "sample_class")
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """The sample class, graded, and a student who hands in the solutions."""
-    course = make_course(tmp_path_factory.mktemp("sample") / "course", REPO, timeout=10)
+    course = make_course(tmp_path_factory.mktemp("sample") / "course", REPO)
     shutil.copytree(REPO / "tests" / "sample_class", course / "tests" / "sample_class")
     run(course, "grading", "exercises")
     run(course, "grading", "sample")

@@ -14,6 +14,8 @@ SETS = {
     "chapters/mechanisms": "sec:problem-sets-ps3",
     "chapters/comparison": "sec:problem-sets-ps4",
     "chapters/bad_company": "sec:problem-sets-ps5",
+    "chapters/kernels": "sec:problem-sets-ps6",
+    "chapters/capstone": "sec:problem-sets-ps7",
 }
 
 

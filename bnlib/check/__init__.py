@@ -2,8 +2,7 @@
 
 One module a problem set: `bnlib.check.forward` for PS1, `backward` for PS2, `effects`
 for PS3, `alternatives` for PS4, `pitfalls` for PS5, `kernels` for PS6, `capstone` for
-PS7. Each holds
-exercises, to be called with the learner's function::
+PS7. Each holds exercises, to be called with the learner's function::
 
     from bnlib.check import forward as check
     check.train(batch_norm_train)

@@ -23,7 +23,6 @@ OUTPUTS = (
     "the second norm's dgamma",
     "the second norm's dbeta",
     "the skip's gradients",
-    "y in evaluation",
 )
 SKIPPED = (
     "The skip's layers are left out, in `forward` or in `backward`. Where `self.skip` "
@@ -54,11 +53,9 @@ def _block(
         branch, other = _chains(weights, norms, skip_weights, stride)
         return branch if inner_relu else [k for k in branch if k], other
 
-    def forward(branch, other, x, training):
-        one, inputs = right.forward(branch, x, training)
-        two, skipped = right.forward(
-            other, one if skip == "of the branch" else x, training
-        )
+    def forward(branch, other, x):
+        one, inputs = right.forward(branch, x)
+        two, skipped = right.forward(other, one if skip == "of the branch" else x)
         if skip in ("x", "0"):
             two = x if skip == "x" else np.zeros_like(one)
         elif skip == "relu":
@@ -79,10 +76,10 @@ def _block(
     if starts == "both 0" and other:
         other[-1]["gamma"] = 0 * ones
     gammas = np.concatenate([k["gamma"] for k in branch if "gamma" in k])
-    new = forward(branch, other, x, training=True)[0]
+    new = forward(branch, other, x)[0]
 
     branch, other = chains(norms)
-    y, z, inputs, skipped = forward(branch, other, x, training=True)
+    y, z, inputs, skipped = forward(branch, other, x)
     masked = dy * (z > 0)
     to_branch = dy if relu_back in ("none", "skip only") else masked
     to_skip = dy if relu_back in ("none", "branch only") else masked
@@ -96,7 +93,6 @@ def _block(
         "product": lambda: dbranch * dskip,
         "mean": lambda: (dbranch + dskip) / 2,
     }[back]()
-    evaluated = forward(branch, other, x, training=False)[0]
     grads = [g for layer in of_skip for g in layer.values()]
     conv2, norm2 = of_branch[-2], of_branch[-1]
     return (
@@ -110,7 +106,6 @@ def _block(
         norm2["gamma"],
         norm2["beta"],
         np.concatenate([np.zeros(1), *(g.ravel() for g in grads)]),
-        evaluated,
     )
 
 
@@ -164,9 +159,7 @@ def _drive(block_class, weights, norms, skip_weights, stride, x, dy):
         of_skip.append(np.ravel(named(skip[0].grads, "w", "skip[0]")))
         for name in ("gamma", "beta"):
             of_skip.append(np.ravel(named(skip[1].grads, name, "skip[1]")))
-    for layer in parts:
-        layer.training = False
-    return (gammas, new, y, dx, *found, np.concatenate(of_skip), block.forward(x))
+    return (gammas, new, y, dx, *found, np.concatenate(of_skip))
 
 
 def _cases(rng):

@@ -7,28 +7,27 @@ import copy
 
 import numpy as np
 
-from bnlib.check._exercise import Exercise
 from bnlib.check.capstone import _network as right
 from bnlib.check.capstone._accuracy import set_up
+from bnlib.check.capstone._layers import OfNetworks
 
 SAME = 1e-6  # relative to the largest logit; a fold in float64 is good to 1e-13
 
 
-class _Folding(Exercise):
+class _Folding(OfNetworks):
     """Its check makes the learner's own networks, and so needs their class."""
 
     def __call__(self, learner, network, *, seed=0):
         """Check ``fold(network)`` on networks of the learner's class."""
         rng = np.random.default_rng(seed)
-        try:
-            net = network(int(rng.integers(1000)), 0)
-            group = network(1, 4)
-        except NotImplementedError as error:
-            raise self._failure("Network: a layer is still to be written.") from error
+        net = self._made(network, int(rng.integers(1000)), 0)
+        group = self._made(network, 1, 4)
         set_up(net, rng)
         net.set_training(False)
         x = rng.normal(size=(6, 1, 8, 8))
-        mine, before = right.read(net), np.array(net.forward(x.copy()))
+        mine = right.read(net)
+        before = self._result(net.forward, x.copy(), on=" in the network's `forward`")
+        before = np.array(before)
         folded = self._result(learner, net, on=" on a network with batch norm")
         if folded is None:
             raise self._failure("It returns None; is the `return` missing?")

@@ -23,6 +23,22 @@ class Layers(Exercise):
         return f"✗ {self.name}: `{function}` is still to be written."
 
 
+class OfNetworks(Exercise):
+    """An exercise whose check makes networks of the learner's class."""
+
+    def _to_be_written(self, error):
+        function = traceback.extract_tb(error.__traceback__)[-1].name
+        if function == self.name:
+            return f"✗ {self.name}: still to be written."
+        return (
+            f"✗ {self.name} needs a network, in which `{function}` is still to be "
+            f"written."
+        )
+
+    def _made(self, network, seed, groups):
+        return self._result(network, seed, groups, on=" when `Network` is made")
+
+
 def named(grads, name, of):
     """Return the gradient of a parameter out of a layer's ``grads``."""
     if not isinstance(grads, dict) or name not in grads:

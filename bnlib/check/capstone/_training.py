@@ -186,7 +186,8 @@ class _Training(Exercise):
         raise self._failure(
             f"On {N} images in one batch, {steps} steps, rate {rate}, {kind}: {say}. A "
             "step: forward, loss, backward, `sgd_step` of *all* parameters with the "
-            "rate of that step, and the new values go back into the layers."
+            "rate of that step, and the new values go back into the layers. Where a "
+            "layer's check above does not pass, mend that first."
         )
 
 
@@ -258,7 +259,8 @@ def _names(layer, network):
         return ("w", "bias")
     if "w" in layer:
         return ("w",)
-    return ("gamma", "beta", "running_mean", "running_var") if layer else ()
+    # running_var is as right as the learner's Norm, which has a check of its own.
+    return ("gamma", "beta", "running_mean") if layer else ()
 
 
 def _name(network, k):

@@ -1,0 +1,157 @@
+# Emil pastes his norms and leaves a helper behind; patches overwrite each other.
+# expect: 4 test_norms=0 test_image=0 test_norm=0 test_conv=0
+
+# %% norms
+def batch_norm_nd(x, gamma, beta, axis=1, eps=1e-5):
+    axis = axis % x.ndim
+    others = tuple(a for a in range(x.ndim) if a != axis)
+    shape = [1] * x.ndim
+    shape[axis] = gamma.size
+    # float16 and float32 sums lose digits; problem set 1 asked for wide ones.
+    z = x.astype(np.float64)
+    mean = z.mean(axis=others, keepdims=True)
+    var = ((z - mean) ** 2).mean(axis=others, keepdims=True)
+    xhat = standardised(z, mean, var, eps)
+    y = gamma.reshape(shape) * xhat + beta.reshape(shape)
+    return y, mean.reshape(-1), var.reshape(-1)
+
+
+def update_running(running_mean, running_var, mean, var, count, momentum=0.1):
+    unbiased = var * count / (count - 1)
+    return (
+        (1 - momentum) * running_mean + momentum * mean,
+        (1 - momentum) * running_var + momentum * unbiased,
+    )
+
+
+def batch_norm_backward_nd(dy, x, gamma, axis=1, eps=1e-5):
+    axis = axis % x.ndim
+    others = tuple(a for a in range(x.ndim) if a != axis)
+    shape = [1] * x.ndim
+    shape[axis] = gamma.size
+    c = x - x.mean(axis=others, keepdims=True)
+    s = np.sqrt((c**2).mean(axis=others, keepdims=True) + eps)
+    xhat = c / s
+    d = gamma.reshape(shape) * dy
+    mean_d = d.mean(axis=others, keepdims=True)
+    dx = (d - mean_d - xhat * (d * xhat).mean(axis=others, keepdims=True)) / s
+    return dx, (dy * xhat).sum(axis=others), dy.sum(axis=others)
+
+
+def group_norm(x, gamma, beta, num_groups, eps=1e-5):
+    N, C, H, W = x.shape
+    z = x.reshape(N, num_groups, C // num_groups, H, W)
+    c = z - z.mean(axis=(2, 3, 4), keepdims=True)
+    s = np.sqrt((c**2).mean(axis=(2, 3, 4), keepdims=True) + eps)
+    xhat = (c / s).reshape(x.shape)
+    return gamma.reshape(1, C, 1, 1) * xhat + beta.reshape(1, C, 1, 1)
+
+
+def group_norm_backward(dy, x, gamma, num_groups, eps=1e-5):
+    N, C, H, W = x.shape
+    view = (N, num_groups, C // num_groups, H, W)
+
+    def mean(a):
+        return a.mean(axis=(2, 3, 4), keepdims=True)
+
+    z = x.reshape(view)
+    c = z - mean(z)
+    s = np.sqrt(mean(c**2) + eps)
+    xhat = c / s
+    d = (gamma.reshape(1, C, 1, 1) * dy).reshape(view)
+    dx = (d - mean(d) - xhat * mean(d * xhat)) / s
+    dgamma = (dy * xhat.reshape(x.shape)).sum(axis=(0, 2, 3))
+    return dx.reshape(x.shape), dgamma, dy.sum(axis=(0, 2, 3))
+
+# %% norm
+class Norm:
+    def __init__(self, channels, groups=0):
+        self.gamma, self.beta = np.ones(channels), np.zeros(channels)
+        self.running_mean, self.running_var = np.zeros(channels), np.ones(channels)
+        self.groups, self.training, self.grads = groups, True, {}
+
+    def forward(self, x):
+        self.x = x
+        N, C, H, W = x.shape
+        if self.groups > 0:
+            return group_norm(x, self.gamma, self.beta, self.groups)
+        if self.training:
+            y, mean, var = batch_norm_nd(x, self.gamma, self.beta)
+            self.running_mean, self.running_var = update_running(self.running_mean, self.running_var, mean, var, N * H * W)
+            return y
+        mean, var = self.running_mean, self.running_var
+        s = np.sqrt(var + 1e-5)
+        xhat = (x - mean.reshape(1, C, 1, 1)) / s.reshape(1, C, 1, 1)
+        return self.gamma.reshape(1, C, 1, 1) * xhat + self.beta.reshape(1, C, 1, 1)
+
+    def backward(self, dy):
+        if self.groups > 0:
+            dx, dgamma, dbeta = group_norm_backward(dy, self.x, self.gamma, self.groups)
+        else:
+            dx, dgamma, dbeta = batch_norm_backward_nd(dy, self.x, self.gamma)
+        self.grads["gamma"] = dgamma
+        self.grads["beta"] = dbeta
+        return dx
+
+# %% image
+def image(cols, shape, kernel, stride):
+    """Add columns up to images: the transpose of `columns`."""
+    N, C, H, W = shape
+    around, out_h, out_w = kernel // 2, -(-H // stride), -(-W // stride)
+    cols = cols.reshape(N, C, kernel, kernel, out_h, out_w)
+    padded = np.zeros((N, C, H + 2 * around, W + 2 * around))
+    for i in range(kernel):
+        for j in range(kernel):
+            down = slice(i, i + stride * (out_h - 1) + 1, stride)
+            across = slice(j, j + stride * (out_w - 1) + 1, stride)
+            padded[:, :, down, across] = cols[:, :, i, j]
+    return padded[:, :, around : around + H, around : around + W]
+
+# %% conv
+class Conv:
+    def __init__(self, rng, inputs, outputs, kernel=3, stride=1):
+        rng = np.random.default_rng(rng)
+        sd = np.sqrt(2 / (inputs * kernel**2))
+        self.w = sd * rng.standard_normal((outputs, inputs, kernel, kernel))
+        self.bias = np.zeros(outputs)
+        self.stride, self.grads = stride, {}
+
+    def forward(self, x):
+        F, C, k, _ = self.w.shape
+        N, _, H, W = x.shape
+        self.x = x
+        cols = columns(x, k, self.stride)
+        y = self.w.reshape(F, -1) @ cols
+        y = y + self.bias[:, None]
+        return y.reshape(N, F, -(-H // self.stride), -(-W // self.stride))
+
+    def backward(self, dy):
+        F, C, k, _ = self.w.shape
+        cols = columns(self.x, k, self.stride)
+        d = dy.reshape(len(dy), F, -1)
+        dw = np.einsum("nfp,ncp->fc", d, cols)
+        self.grads["w"] = dw.reshape(self.w.shape)
+        dcols = np.einsum("fc,nfp->ncp", self.w.reshape(F, -1), d)
+        return image(dcols, self.x.shape, k, self.stride)
+
+# %% loss
+def cross_entropy(logits, y):
+    """Return the mean loss, and its gradient."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    rows = np.arange(len(y))
+    dlogits = np.exp(log_p)
+    dlogits[rows, y] -= 1
+    return -log_p[rows, y].mean(), dlogits / len(y)
+
+# %% step
+def sgd_step(values, grads, velocity, rate, momentum=0.9, decay=1e-4):
+    """Return new values and velocities after a step."""
+    new_values, new_velocity = [], []
+    for w, g, v in zip(values, grads, velocity, strict=True):
+        if w.ndim > 1:
+            g = g + decay * w
+        v = momentum * v + g
+        new_values.append(w - rate * v)
+        new_velocity.append(v)
+    return new_values, new_velocity
