@@ -19,7 +19,7 @@ ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book hub notebooks-alone pdf zip lighthouse grader-report test-gpu bench bench-gpu bench-grader lint format \
+.PHONY: help course book exercises grades test mutants hostile hostile-if-changed test-book hub notebooks-alone pdf zip lighthouse grader-report test-gpu bench bench-gpu bench-grader bench-sets lint format \
   links serve lab clean
 
 help: ## List the commands
@@ -86,6 +86,9 @@ bench-gpu: $(STAMPS)/install ## Time the CUDA kernels beside torch on this machi
 
 bench-grader: $(STAMPS)/install ## Time the grader beside stock nbgrader (15 minutes)
 	@$(BIN)/python benchmarks/grader.py
+
+bench-sets: $(STAMPS)/install ## Time the grading of one learner's problem sets (2 minutes)
+	@$(BIN)/python benchmarks/sets.py
 
 lint: $(STAMPS)/install ## Check style (ruff), spelling (codespell), what GitHub reads (its schemas)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
