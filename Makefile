@@ -14,8 +14,8 @@ GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.p
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)
 
 # The contents of the grader and of what attacks it.
-ATTACKED = git ls-files -s grading bnlib/check nbgrader_config.py solutions tests/hostile \
-  tests/test_hostile.py ':!tests/hostile/passed' | sha256sum
+ATTACKED = git ls-files -s grading bnlib/check bnlib/emulator nbgrader_config.py solutions tests/hostile \
+  'tests/test_hostile*.py' ':!tests/hostile/passed' | sha256sum
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -15,6 +15,8 @@ import pytest
 from sandboxes import SANDBOXES, needs
 from test_workshop import HONEST, LAUNCHES, TRUTH
 
+from grading.isolation import session
+from grading.isolation.folder import PrivateFolder
 from grading.isolation.sandbox import Limits, choose
 from grading.isolation.session import Interruption
 from grading.isolation.workshop import Workshop
@@ -26,11 +28,18 @@ ATTACKS = sorted(Path(__file__).with_name("hostile").glob("kernels/*.cu"))
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda path: path.stem)
-def test_an_attack_ends_with_a_message_and_leaves_nothing(attack, sandbox):
+def test_an_attack_ends_with_a_message_and_leaves_nothing(attack, sandbox, monkeypatch):
     needs(sandbox)
+    folders = []
+
+    def note(owner):
+        folders.append(PrivateFolder(owner))
+        return folders[-1]
+
+    monkeypatch.setattr(session, "PrivateFolder", note)
     source = attack.read_text()
     says = re.search("^// says: (.+)$", source, re.MULTILINE)[1]
-    before = set(os.listdir("/tmp")), set(os.listdir())
+    before = set(os.listdir())
     workshop = Workshop(choose(sandbox), Limits())
     start = time.monotonic()
     try:
@@ -38,11 +47,13 @@ def test_an_attack_ends_with_a_message_and_leaves_nothing(attack, sandbox):
         said = f"{reply[0]}: {reply[1]}"
     except Interruption as stopped:
         said = f"stopped: {stopped}"
+    finally:
+        workshop.close()
     assert time.monotonic() - start < 100  # 20 seconds, and what a busy machine adds
     assert re.search(says, said, re.DOTALL) and not said.startswith("ran"), said
-    workshop.close()
     assert psutil.Process().children(recursive=True) == []
-    assert (set(os.listdir("/tmp")), set(os.listdir())) == before
+    assert folders and not any(os.path.lexists(folder.name) for folder in folders)
+    assert set(os.listdir()) == before
     try:  # the next one finds a place in order
         replies = workshop.launch(HONEST, "row_sums", LAUNCHES)
     finally:

@@ -6,6 +6,8 @@ But: in this process. `grader_report.py --sandbox` sends them through the grader
 import pytest
 import versions
 
+from bnlib.check.kernels._kernel import Kernel
+
 VISIBLE = 0  # the seed that learners see
 HIDDEN = (111, 122, 133, 171, 201, 202)
 SETS = versions.find_sets()
@@ -41,7 +43,8 @@ def test_a_right_version_is_accepted(exercise, version):
     if "import torch" in version.source:
         pytest.importorskip("torch")
     function = versions.answer(version.source, exercise.name)
-    for seed in (*range(30), *HIDDEN):
+    many = 4 if isinstance(exercise, Kernel) else 30  # a kernel takes its time
+    for seed in (*range(many), *HIDDEN):
         assert versions.message(exercise, function, seed=seed) == ""
 
 

@@ -168,8 +168,8 @@ blocked = _Blocked(
         *(
             Mistake(
                 f"The blocks are of samples, {size} at a time, each with statistics of "
-                "its own. A channel's mean needs all samples: cut x along the channels, "
-                "axis 1.",
+                "its own. A channel's mean needs all samples: cut x along axis 1, the "
+                "channels.",
                 {"sets": f"samples {size}"},
                 alone=True,
             )

@@ -1,16 +1,13 @@
 // The compiler has more to do than there is time or memory for.
 // says: still running|does not compile|more than 1024 MB|died
-template <int N, class A, class B>
-struct Both {
-  using type = typename Both<N - 1, Both<N, A, B>, Both<N, B, A>>::type;
-  using other = typename Both<N - 1, Both<N, B, A>, Both<N, A, B>>::type;
-  static const int value = type::value + other::value;
+template <int N, int K>
+struct F {
+  static const long value = F<N - 1, K>::value + F<N - 1, K + 1>::value;
 };
-template <class A, class B>
-struct Both<0, A, B> {
-  using type = Both;
-  static const int value = sizeof(A) + sizeof(B);
+template <int K>
+struct F<0, K> {
+  static const long value = K;
 };
 __global__ void row_sums(const float* x, float* sums, int n) {
-  sums[0] = Both<26, int, char>::value;
+  sums[0] = F<850, 0>::value;
 }
