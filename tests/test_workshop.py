@@ -134,6 +134,7 @@ FORGED = {
     "a long name": [ran(moved={"x": (1, 2, 3), "s" * 99: (1, 2, 3)})] * 2,
     "another kind": [ran(kind="won")] * 2,
     "no kind": [()] * 2,
+    "an array for a kind": [ran(kind=np.ones(2))] * 2,
     "a failure that is no text": [("failed", 3)],
     "a failure, then more": [("failed", "so"), ran()],
 }

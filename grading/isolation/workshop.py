@@ -61,7 +61,7 @@ def _is_as_agreed(replies, launches: list) -> bool:
     if type(replies) is not list or not 0 < len(replies) <= len(launches):
         return False
     for reply, (_, _, arguments) in zip(replies, launches, strict=False):
-        if type(reply) is not tuple:
+        if type(reply) is not tuple or not reply or type(reply[0]) is not str:
             return False
         if reply[:1] == ("failed",) and len(reply) == 2:
             return type(reply[1]) is str and reply is replies[-1]
