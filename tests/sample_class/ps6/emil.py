@@ -54,7 +54,7 @@ __global__ void bn_forward(const float* x, const float* gamma, const float* beta
   __syncthreads();
   m = parts[0];
   for (int w = 1; w < blockDim.x / 32; w++) m = merge(m, parts[w]);
-  flaot v = m.m2 / M, r = 1 / sqrtf(v + eps);
+  real v = m.m2 / M, r = 1 / sqrtf(v + eps);
   for (int i = t; i < M; i += blockDim.x) {
     int k = (i / S * C + c) * S + i % S;
     y[k] = gamma[c] * ((x[k] - m.mean) * r) + beta[c];
