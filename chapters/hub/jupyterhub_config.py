@@ -23,6 +23,7 @@ c.JupyterHub.services = [
         "cwd": "/home/batchnorm/course",
         "environment": {"JUPYTERHUB_DEFAULT_URL": "/lab"},
         "oauth_no_confirm": True,
+        "timeout": 120,  # if it takes longer to start, the hub gives up
     }
 ]
 c.Spawner.default_url = "/lab"

@@ -20,6 +20,7 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{proxy_port}"
 c.ConfigurableHTTPProxy.command = [os.environ["HUB_PROXY"]]
 [course] = c.JupyterHub.services
 course["url"] = f"http://127.0.0.1:{course_port}"
+course["timeout"] = PATIENCE // 1000
 
 # What an administrator installs for everybody: the packages, nbgrader's configuration.
 everybody = {
