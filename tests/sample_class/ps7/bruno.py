@@ -1,5 +1,5 @@
-# Bruno counts images where values count, and folds group norm, too.
-# expect: 21 test_norm=0 test_folding=0 test_reach_batch_4=0
+# Bruno keeps the biased variance, and folds group norm, too.
+# expect: 22 test_norm=0 test_folding=0
 # like: ada
 
 # %% norm
@@ -16,7 +16,8 @@ class Norm:
             return group_norm(x, self.gamma, self.beta, self.groups)
         if self.training:
             y, mean, var = batch_norm_nd(x, self.gamma, self.beta)
-            self.running_mean, self.running_var = update_running(self.running_mean, self.running_var, mean, var, N)
+            self.running_mean = 0.9 * self.running_mean + 0.1 * mean
+            self.running_var = 0.9 * self.running_var + 0.1 * var
             return y
         mean, var = self.running_mean, self.running_var
         s = np.sqrt(var + 1e-5)
