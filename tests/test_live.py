@@ -234,3 +234,10 @@ def test_the_wheel_is_bnlib_and_needs_numpy_only(tmp_path):
     assert re.search(
         f'^version = "{version}"', (ROOT / "pyproject.toml").read_text(), re.M
     )
+
+
+def test_python_is_pinned_once():
+    worker = (ROOT / "live" / "live-worker.js").read_text()
+    package = json.loads((ROOT / "package.json").read_text())
+    pinned = package["devDependencies"]["pyodide"]
+    assert re.findall(r"pyodide/v([\d.]+)/", worker) == [pinned]
