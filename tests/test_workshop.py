@@ -97,6 +97,8 @@ def test_none_of_the_checks_is_there(workshop):
     packages = make_runtime(("numpy",), compiles=True).folder / "packages" / "bnlib"
     names = {path.name for path in packages.iterdir()}
     assert names - {"__pycache__"} == {"__init__.py", "emulator"}
+    # Compiled once for all: that takes longer than most kernels.
+    assert len(list(packages.glob("emulator/machine-*.o"))) == 1
 
 
 def test_a_broken_kernel_is_stopped_with_the_sandbox(workshop):
