@@ -33,8 +33,10 @@ def parts_of(root: Path) -> list[tuple[str, list[str]]]:
     return found
 
 
-def one_page(html: Path, parts: list, at: dict[str, int], site: str) -> str:
+def one_page(html: Path, parts: list, site: str) -> str:
     """Return the book as one page of HTML, to be stored beside the folder `html`.
+
+    Its table of contents has room for the numbers of printed pages.
 
     Parameters
     ----------
@@ -42,8 +44,6 @@ def one_page(html: Path, parts: list, at: dict[str, int], site: str) -> str:
         The built book.
     parts : list
         What of it, as `parts_of` returns it.
-    at : dict
-        The printed page on which each page begins, where that is known already.
     site : str
         Where the book is published, with a slash at the end, or "". Links to files that
         are no pages lead there.
@@ -71,10 +71,8 @@ def one_page(html: Path, parts: list, at: dict[str, int], site: str) -> str:
                 heading = page.new_tag("h1", attrs={"class": "part"})
                 heading.string = caption
                 article.insert(0, heading)
-            number = at.get(anchor(name), "")
-            contents.append(
-                f'<li><a href="#{anchor(name)}">{title}</a> <span>{number}</span></li>'
-            )
+            link = f'<a href="#{anchor(name)}">{title}</a>'
+            contents.append(f"<li>{link} <span></span></li>")
             bodies.append(str(article))
     front, *rest = bodies
     links = "\n".join(f'<link rel="stylesheet" href="{html.name}/{s}">' for s in sheets)

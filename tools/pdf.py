@@ -27,10 +27,15 @@ FIT = """() => {
   const wide = [...document.querySelectorAll("mjx-container[display], table")]
     .map((e) => [e, e.parentElement.clientWidth / e.scrollWidth]);
   for (const [element, room] of wide)
-    if (room && room < 1) element.style.fontSize = `${Math.floor(99 * room)}%`;
+    if (room && room < 1) element.style.zoom = 0.99 * room;
   return [...document.querySelectorAll("section.page *:not(mjx-container *)")]
     .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
-    .map((e) => `${e.closest("section.page").id}: ${e.outerHTML.slice(0, 150)}`);
+    .map((e) => `${e.closest("section.page").id}: ${e.outerHTML.slice(0, 150)}`)
+    .slice(0, 10);
+}"""
+NUMBER = """(pages) => {
+  for (const link of document.querySelectorAll("nav a"))
+    link.nextElementSibling.textContent = pages[link.hash.slice(1)];
 }"""
 
 
@@ -44,14 +49,8 @@ def beginnings(pdf: bytes) -> dict[str, int]:
     }
 
 
-def printed(tab: Page, html: Path, parts: list, at: dict[str, int]) -> bytes:
-    """Return parts of a built book as a PDF whose contents know only these pages."""
-    book = html.with_name("book.html")
-    book.write_text(one_page(html, parts, at, book_address()), encoding="utf-8")
-    tab.goto(book.as_uri(), wait_until="load")
-    tab.evaluate("document.fonts.ready")
-    if over := tab.evaluate(FIT):
-        sys.exit("\n".join(["These are wider than a page of the PDF:", *over]))
+def printed(tab: Page) -> bytes:
+    """Return a page as a PDF."""
     return tab.pdf(
         prefer_css_page_size=True,
         print_background=True,
@@ -65,11 +64,17 @@ def printed(tab: Page, html: Path, parts: list, at: dict[str, int]) -> bytes:
 
 def print_book(chromium: Browser, html: Path, parts: list) -> bytes:
     """Return parts of a built book as a PDF."""
+    book = html.with_name("book.html")
+    book.write_text(one_page(html, parts, book_address()), encoding="utf-8")
     tab = chromium.new_page(viewport={"width": WIDTH, "height": 900})
     tab.set_default_timeout(600_000)
     tab.emulate_media(media="print", color_scheme="light")
-    at = beginnings(printed(tab, html, parts, {}))
-    pdf = printed(tab, html, parts, at)
+    tab.goto(book.as_uri(), wait_until="load")
+    tab.evaluate("document.fonts.ready")
+    if over := tab.evaluate(FIT):
+        sys.exit("\n".join(["These are wider than a page of the PDF:", *over]))
+    tab.evaluate(NUMBER, beginnings(printed(tab)))
+    pdf = printed(tab)
     tab.close()
     return pdf
 

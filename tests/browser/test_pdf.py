@@ -1,5 +1,6 @@
 """The book on paper: some pages in every run, all of them in `make pdf`."""
 
+import unicodedata
 from io import BytesIO
 
 import pytest
@@ -35,7 +36,8 @@ def outline(reader, entries, level=0):
 
 
 def text(page):
-    return " ".join(page.extract_text().split())
+    words = unicodedata.normalize("NFKC", page.extract_text())  # no ligatures
+    return " ".join(words.split())
 
 
 def elements(reader):
@@ -60,20 +62,11 @@ def test_it_says_what_is_what(book):
     assert reader.metadata.title == "Batch normalisation"
     found = list(elements(reader))
     kinds = {element["/S"] for element in found}
-    assert kinds >= {
-        "/H1",
-        "/H2",
-        "/H3",
-        "/P",
-        "/L",
-        "/Table",
-        "/TH",
-        "/Link",
-        "/Formula",
-    }
-    figures = [element for element in found if element["/S"] == "/Figure"]
-    assert figures
-    assert [figure for figure in figures if not figure.get("/Alt")] == []
+    assert kinds >= {"/H1", "/H2", "/H3", "/P", "/L", "/Table", "/TH", "/Link"}
+    pictures = [e.get("/Alt", "") for e in found if e["/S"] == "/Figure"]
+    assert "" not in pictures
+    assert any("γ" in said and "√(" in said for said in pictures)  # a formula, in words
+    assert any(said.startswith("Left, before: a grid") for said in pictures)
 
 
 def test_its_outline_has_all_parts_and_chapters(book):
@@ -87,6 +80,7 @@ def test_its_outline_has_all_parts_and_chapters(book):
         title = page.partition("<title>")[2].partition(" &#8212;")[0]
         assert title in chapters
     for _, title, number in entries:
+        title = unicodedata.normalize("NFKC", title)
         assert "".join(title.split()) in "".join(text(reader.pages[number]).split())
 
 
@@ -113,13 +107,19 @@ def test_formulas_are_letters(book):
     reader, _ = book
     letters = "".join(page.extract_text() for page in reader.pages[:12])
     assert "γ" in letters and "√" in letters and "∑" in letters
+    fonts = {
+        str(font.get_object().get("/FontDescriptor", {}).get("/FontName"))
+        for page in reader.pages[:12]
+        for font in page["/Resources"].get("/Font", {}).values()
+    }
+    assert any("MathJax" in font or "MJX" in font for font in fonts), fonts
     assert "\\gamma" not in letters and "\\frac" not in letters
 
 
 def test_links_lead_to_pages_of_it(book):
     reader, _ = book
     places = reader.named_destinations
-    inside = outside = 0
+    inside = 0
     for page in reader.pages:
         for link in page.get("/Annots", ()):
             link = link.get_object()
@@ -130,6 +130,4 @@ def test_links_lead_to_pages_of_it(book):
                 assert link["/A"]["/URI"].startswith(("https://", "http://")), link[
                     "/A"
                 ]
-                outside += 1
     assert inside > 50
-    assert outside > 1
