@@ -46,6 +46,7 @@ def test_what_is_printed_and_the_last_value(run):
     assert run("x = 2\nprint('x', x, end='')\nx + 1") == (True, "x 23\n")
     assert run("x * 10") == (True, "20\n")  # names last
     assert run("x") == (True, "2\n")
+    assert run("print('a\\nb', end='')") == (True, "a\nb")
     assert run("None") == (True, "")
     assert run("") == (True, "")
     assert run("import sys\nprint('oh', file=sys.stderr)") == (True, "oh\n")
