@@ -147,7 +147,7 @@ blocked = _Blocked(
     outputs=("y",),
     formula=_blocked,
     cases=_cases,
-    section="kernels-blocks",
+    section="kernels-blocking",
     mistakes=(
         Mistake(
             "Statistics are each sample's own: that is instance norm. A block may "
