@@ -36,8 +36,10 @@ def people(chromium, npm, tmp_path):
             for who, home in homes.items()
         }
         yield found
+        pictures = ROOT / "_build" / "hub"
+        pictures.mkdir(parents=True, exist_ok=True)
         for who, person in found.items():
-            person.page.screenshot(path=ROOT / "_build" / "hub" / f"{who}.png")
+            person.page.screenshot(path=pictures / f"{who}.png")
 
 
 def release(teacher):
