@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -186,7 +187,11 @@ def test_marked_cells_show_what_the_page_shows(run, chapter):
 def test_a_sets_page_has_all_cells_of_the_notebook(name):
     path = ROOT / "exercises" / name.partition("_")[0] / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.metadata.nbgrader.grade_id != "install"
+    ]
     page = BeautifulSoup(
         (HTML / path.relative_to(ROOT).with_suffix(".html")).read_text(), "html.parser"
     )
@@ -202,6 +207,27 @@ def test_a_sets_page_has_all_cells_of_the_notebook(name):
     assert page.h1.find_next_sibling() == place
     released = HTML / "exercises" / path.parent.name / place["data-notebook"]
     assert released.resolve().read_bytes() == path.read_bytes()
+
+
+def test_what_installs_the_course_has_no_place_in_the_page():
+    from docutils import nodes, utils
+    from run_here import mark_sets
+
+    def cell(name):
+        about = {"grade_id": name, "solution": True, "grade": False, "locked": False}
+        return nodes.container(
+            nb_element="cell_code",
+            cell_metadata={"nbgrader": about},
+            classes=[],
+            ids=[],
+        )
+
+    page = utils.new_document("a set")
+    page += [cell("install"), cell("train")]
+    app = SimpleNamespace(env=SimpleNamespace(docname="exercises/ps1/ps1_forward"))
+    mark_sets(app, page)
+    (left,) = page.children
+    assert left["ids"] == ["cell-train"] and "tag_run-here" in left["classes"]
 
 
 def test_only_pages_with_marked_cells_load_what_runs_them():

@@ -41,9 +41,12 @@ def mark_sets(app, doctree):
     """Name the cells of a problem set, and say what a learner does with each."""
     if not app.env.docname.startswith(SETS):
         return
-    for cell in doctree.findall(nodes.container):
+    for cell in list(doctree.findall(nodes.container)):
         about = cell.get("cell_metadata", {}).get("nbgrader")
         if cell.get("nb_element") == "cell_code" and about:
+            if about["grade_id"] == "install":  # what it installs is here already
+                cell.parent.remove(cell)
+                continue
             cell["ids"].append(f"cell-{about['grade_id']}")
             kinds = {"answer": "solution", "check": "grade", "locked": "locked"}
             cell["classes"] += [f"live-{kind}" for kind in kinds if about[kinds[kind]]]
