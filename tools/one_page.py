@@ -13,11 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup
-from in_words import in_line
 
 STYLE = Path(__file__).with_name("print.css")
-# Navigation, what only a screen can do, and code that only draws.
-LEFT_OUT = "script, noscript, .headerlink, details.hide"
+# Navigation, what only a screen can do, code that only draws, formulas' second form.
+LEFT_OUT = "script, noscript, .headerlink, details.hide, mjx-assistive-mml"
 REFERS = ("for", "aria-labelledby", "aria-describedby")
 
 
@@ -133,9 +132,6 @@ def for_paper(article, page) -> None:
         element.decompose()
     for details in article.select("details"):
         details["open"] = ""
-    for formula in article.select("mjx-container"):
-        heard = formula.find("mjx-assistive-mml").extract()
-        formula["role"], formula["aria-label"] = "img", in_line(heard)
     for image in article.select("img[loading]"):
         del image["loading"]
     for quiz in article.select("ol.quiz"):
