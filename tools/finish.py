@@ -30,6 +30,10 @@ MENDED = [
     (r'<link rel="preload" as="script"[^>]*>', ""),
     # Names that are not what one reads, and one in another English.
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (
+        r'<summary><span class="toctree-toggle"',
+        '<summary aria-label="Pages beneath"><span class="toctree-toggle"',
+    ),
     (r'aria-label="Color mode" data-bs-title="Color mode"', 'aria-label="Colour mode"'),
     (r'title="Search" aria-label="Search"', 'title="Search"'),
     # What surrounds a page is a part of it that has a name.
@@ -53,13 +57,14 @@ MENDED = [
     (r"<th\b[^>]*>\s*(?:<p></p>)?\s*</th>", "<td></td>"),
     # Nothing waits for scripts but those that need this one's words.
     (
-        r'<script (?!defer)([^>]*src="(?![^"]*documentation_options))',
+        r'<script (?![^>]*\bdefer\b)([^>]*src="(?![^"]*documentation_options))',
         r"<script defer \1",
     ),
 ]
 # The search page's own, which the theme loads everywhere, to search while one types.
 SEARCH = (
-    r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
+    r'<script src="[^"]*(?:search|searchtools|language_data|searchindex)\.js[^"]*">'
+    "</script>"
 )
 
 

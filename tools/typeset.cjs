@@ -21,7 +21,7 @@ async function typeset(jax, {html, fonts}) {
     const node = await jax.tex2chtmlPromise(tex, {display: inline === undefined});
     formulas.push(element.replace(written, () => adaptor.outerHTML(node)));
   }
-  if (!formulas.length) return html;
+  if (!formulas.length) return html.replace(SCRIPTS, "");
   const style = adaptor.textContent(jax.chtmlStylesheet()).replaceAll("FONTS", fonts);
   return html.replace(FORMULA, () => formulas.shift()).replace(SCRIPTS, "")
     .replace("</head>", () => `<style>${style}</style>\n</head>`);
