@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from grading import CourseError
 from grading.isolation.sandbox import choose
 from grading.job import grade, text_job
 from grading.notebooks import build
@@ -72,4 +74,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CourseError as error:  # no sandbox, or no compiler for PS6
+        sys.exit(f"Nothing is measured. {error}")
