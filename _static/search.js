@@ -2,6 +2,7 @@
 // This runs before the search does, and changes what it is asked.
 if (location.pathname.endsWith("/search.html")) {
   const NAMES = {
+    __proto__: null,  // "constructor" is a word like any other
     bn: "batch normalisation", batchnorm: "batch normalisation",
     batchnorm1d: "batch normalisation", batchnorm2d: "batch normalisation",
     ln: "layer normalisation", layernorm: "layer normalisation",
