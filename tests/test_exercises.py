@@ -254,7 +254,8 @@ def secret_lines(notebook):
             else:
                 visible.append(line)
     visible = "\n".join(visible)
-    return {line for line in hidden if len(line) >= 10 and line not in visible}
+    telling = {line for line in hidden if len(line) >= 10 and " " in line}
+    return {line for line in telling if line not in visible}
 
 
 def find_leaks(secrets, folder):

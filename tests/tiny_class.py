@@ -37,7 +37,7 @@ def grade(course: Path, *arguments: str, status: int = 0) -> str:
         timeout=300,
     )
     assert done.returncode == status, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout + done.stderr
 
 

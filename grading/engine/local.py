@@ -50,6 +50,10 @@ def run(
         How many processes work at once.
     """
     jobs = iter(jobs)
+    first = list(islice(jobs, 2 * workers))
+    if not first:
+        return
+    workers = min(workers, len(first))  # one that is stopped while it starts complains
     folder = scratch_folder()
     warm()
     context = multiprocessing.get_context("forkserver")
@@ -58,19 +62,19 @@ def run(
     )
     running: dict[Future, dict] = {}
 
-    def start(count: int) -> None:
-        for job in islice(jobs, count):
+    def start(jobs: Iterable[dict]) -> None:
+        for job in jobs:
             running[pool.schedule(work, args=[job], timeout=limit(job))] = job
 
     try:
         with shielded():
             pool.schedule(_nothing).result()  # there is a worker
-        start(2 * workers)
+        start(first)
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield _record(future, running.pop(future))
-                start(1)
+                start(islice(jobs, 1))
     finally:
         pool.stop()
         pool.join()
