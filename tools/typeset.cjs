@@ -1,9 +1,11 @@
-// Typesets the formulas of pages, as MathJax would in each reader's browser.
+// Typesets the formulas of pages, as MathJax would in each reader's browser, and writes
+// beside each how it is said.
 // A line of standard input is a page, {"html": its text, "fonts": their folder as seen
 // from it}; a line of standard output is its new text. The argument is MathJax's
 // configuration.
 const path = require("node:path"), readline = require("node:readline");
 const mathjax = require(path.resolve(__dirname, "../_build/npm/node_modules/mathjax"));
+const {speaker} = require("./speech.cjs");
 
 const FORMULA = /<(span|div) class="math notranslate nohighlight"[^>]*>.*?<\/\1>/gs;
 const TEX = /\\\((.*?)\\\)|\\\[(.*?)\\\]/s;
@@ -11,15 +13,18 @@ const ENTITIES = {amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'", "#x27": "'"
 // MathJax itself, for which nothing is left to do, and its configuration.
 const SCRIPTS = /<script>window\.MathJax = .*?<\/script>|<script [^>]*mathjax[^>]*><\/script>/g;
 
-async function typeset(jax, {html, fonts}) {
+async function typeset(jax, say, {html, fonts}) {
   const {adaptor, output} = jax.startup;
   output.clearCache(); // styles for what this page shows, no more
   const formulas = [];
   for (const [element] of html.matchAll(FORMULA)) {
     const [written, inline, block] = element.match(TEX);
     const tex = (inline ?? block).replace(/&(#?\w+);/g, (_, name) => ENTITIES[name]);
-    const node = await jax.tex2chtmlPromise(tex, {display: inline === undefined});
-    formulas.push(element.replace(written, () => adaptor.outerHTML(node)));
+    const options = {display: inline === undefined};
+    const node = await jax.tex2chtmlPromise(tex, options);
+    const spoken = `data-speech="${say(jax.tex2mml(tex, options))}" class="math`;
+    formulas.push(element.replace(written, () => adaptor.outerHTML(node))
+      .replace('class="math', () => spoken));
   }
   if (!formulas.length) return html.replace(SCRIPTS, "");
   const style = adaptor.textContent(jax.chtmlStylesheet()).replaceAll("FONTS", fonts);
@@ -36,7 +41,8 @@ async function main() {
     chtml: {fontURL: "FONTS"},
     startup: {typeset: false},
   });
+  const say = await speaker();
   for await (const page of readline.createInterface(process.stdin))
-    console.log(JSON.stringify(await typeset(jax, JSON.parse(page))));
+    console.log(JSON.stringify(await typeset(jax, say, JSON.parse(page))));
 }
 main();

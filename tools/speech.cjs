@@ -1,0 +1,34 @@
+// Says formulas as one would read them aloud: the words of speech-rule-engine, in those of
+// this field.
+const path = require("node:path");
+const sre = require(path.resolve(__dirname, "../_build/npm/node_modules/speech-rule-engine"));
+
+const OURS = [
+  [/ (?:comma|semicolon|period)(?= Line|$)/g, ""], // the sentence's, not the formula's
+  [/ (?:comma|semicolon|period)\b/g, ","],
+  [/ colon\b/g, ":"],
+  [/(?:raised to the|the) down tack(?:-th)? power( of)?/g, "transpose$1"],
+  [/\bthe metric of\b/g, "the norm of"],
+  [/\blamda\b/g, "lambda"],
+  [/\bLamda\b/g, "Lambda"],
+  [/\btriangle\b/g, "Delta"],
+  [/\bpartial differential\b/g, "partial"],
+  [/\bdivides\b/g, "given"],
+  [/\bof slash\b/g, "divided by"],
+  [/\balmost equals\b/g, "approximately equals"],
+  [/\bcircled dot\b/g, "element-wise times"],
+  [/\bleft arrow\b/g, "becomes"],
+  [/\bblank positive\b/g, "plus"],
+  [/\b(?:blank|enclosed with box) /g, ""],
+];
+
+/** Return what says a formula, given as MathML, in words. */
+exports.speaker = async () => {
+  await sre.setupEngine({locale: "en", domain: "clearspeak", modality: "speech"});
+  await sre.engineReady();
+  return (mathml) => {
+    const plain = mathml.replace(/ mathvariant="[^"]*"/g, ""); // bold is seen, not said
+    return OURS.reduce((text, [odd, ours]) => text.replace(odd, ours),
+      sre.toSpeech(plain).replace(/\s+/g, " ").trim());
+  };
+};
