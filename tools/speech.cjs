@@ -4,6 +4,7 @@ const path = require("node:path");
 const sre = require(path.resolve(__dirname, "../_build/npm/node_modules/speech-rule-engine"));
 
 const OURS = [
+  [/\b1 lines Line 1: /g, ""], // what aligns the lines that follow
   [/ (?:comma|semicolon|period)(?= Line|$)/g, ""], // the sentence's, not the formula's
   [/ (?:comma|semicolon|period)\b/g, ","],
   [/ colon\b/g, ":"],
@@ -14,11 +15,19 @@ const OURS = [
   [/\btriangle\b/g, "Delta"],
   [/\bpartial differential\b/g, "partial"],
   [/\bdivides\b/g, "given"],
-  [/\bof slash\b/g, "divided by"],
+  [/\b(?:of )?slash\b/g, "divided by"],
   [/\balmost equals\b/g, "approximately equals"],
   [/\bcircled dot\b/g, "element-wise times"],
   [/\bleft arrow\b/g, "becomes"],
-  [/\bblank positive\b/g, "plus"],
+  [/\bright arrow\b/g, "goes to"],
+  [/\b(?:long )?left right double arrow\b/g, "if and only if"],
+  [/\b(?:long )?right double arrow\b/g, "implies"],
+  [/\bthe line segment\b/g, "the mean of"],
+  [/\bhorizontal bar\b/g, "bar"],
+  [/\basterisk\b/g, "star"],
+  [/\bup tack\b/g, "perp"],
+  [/ over bottom brace over /g, ", that is, "],
+  [/(?<=\S) positive\b/g, " plus"],
   [/\b(?:blank|enclosed with box) /g, ""],
 ];
 

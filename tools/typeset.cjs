@@ -13,6 +13,8 @@ const ENTITIES = {amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'", "#x27": "'"
 // MathJax itself, for which nothing is left to do, and its configuration.
 const SCRIPTS = /<script>window\.MathJax = .*?<\/script>|<script [^>]*mathjax[^>]*><\/script>/g;
 
+const spoken = new Map(); // the words of what has been seen
+
 async function typeset(jax, say, {html, fonts}) {
   const {adaptor, output} = jax.startup;
   output.clearCache(); // styles for what this page shows, no more
@@ -22,9 +24,10 @@ async function typeset(jax, say, {html, fonts}) {
     const tex = (inline ?? block).replace(/&(#?\w+);/g, (_, name) => ENTITIES[name]);
     const options = {display: inline === undefined};
     const node = await jax.tex2chtmlPromise(tex, options);
-    const spoken = `data-speech="${say(jax.tex2mml(tex, options))}" class="math`;
+    if (!spoken.has(tex)) spoken.set(tex, say(jax.tex2mml(tex)));
+    const words = `data-speech="${spoken.get(tex)}" class="math`;
     formulas.push(element.replace(written, () => adaptor.outerHTML(node))
-      .replace('class="math', () => spoken));
+      .replace('class="math', () => words));
   }
   if (!formulas.length) return html.replace(SCRIPTS, "");
   const style = adaptor.textContent(jax.chtmlStylesheet()).replaceAll("FONTS", fonts);
