@@ -1,8 +1,8 @@
 // Reads a section aloud with the browser's own voice, formulas as they are spoken.
 {
 const KEY = "listening";
-const SILENT = ".cell_input, .headerlink, .eqno, .tick, .listen, .quiz, .live-bar, script, "
-  + "style, [hidden], [aria-hidden=true], .onlyprint, details:not([open]) > :not(summary)";
+const SILENT = ".cell_input, details.hide, .headerlink, .eqno, .section-number, .quiz, "
+  + ".live-bar, script, style, [hidden], [aria-hidden=true], .onlyprint, details:not([open]) > :not(summary)";
 const WHOLE = "p, h2, h3, h4, li:not(:has(p, ul, ol)), dt, dd:not(:has(p, ul, ol, dl)), "
   + "figcaption, summary, blockquote:not(:has(p)), div.math";
 const TABLE = "Here the page has a table.";
@@ -15,7 +15,7 @@ const voice = () => {
 
 // What an element says: its text, with the words of formulas and pictures.
 const words = (node) => {
-  if (node.nodeType === Node.TEXT_NODE) return node.data;
+  if (node.nodeType === Node.TEXT_NODE) return node.data.replace("Fig. ", "Figure ");
   if (node.nodeType !== Node.ELEMENT_NODE || node.matches(SILENT)) return "";
   if (node.matches(".math")) return ` ${node.dataset.speech ?? "a formula"} `;
   if (node.matches("img")) return ` ${node.alt} `;

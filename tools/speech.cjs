@@ -3,7 +3,12 @@
 const path = require("node:path");
 const sre = require(path.resolve(__dirname, "../_build/npm/node_modules/speech-rule-engine"));
 
+// Where a root and a fraction end is said: sqrt(v + eps) is not sqrt(v) + eps.
+const STYLE = "Roots_RootEnd:Fraction_EndFrac";
+const ONE = "\\w+(?: hat)?(?: sub \\w+| squared)?"; // under a short one that is clear
 const OURS = [
+  [RegExp(`(square root of ${ONE}) end root\\b`, "g"), "$1"],
+  [RegExp(`( over ${ONE}) end fraction\\b`, "g"), "$1"],
   [/\b1 lines Line 1: /g, ""], // what aligns the lines that follow
   [/ (?:comma|semicolon|period)(?= Line|$)/g, ""], // the sentence's, not the formula's
   [/ (?:comma|semicolon|period)\b/g, ","],
@@ -33,7 +38,8 @@ const OURS = [
 
 /** Return what says a formula, given as MathML, in words. */
 exports.speaker = async () => {
-  await sre.setupEngine({locale: "en", domain: "clearspeak", modality: "speech"});
+  await sre.setupEngine(
+    {locale: "en", domain: "clearspeak", style: STYLE, modality: "speech"});
   await sre.engineReady();
   return (mathml) => {
     const plain = mathml.replace(/ mathvariant="[^"]*"/g, ""); // bold is seen, not said
