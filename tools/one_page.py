@@ -134,6 +134,8 @@ def for_paper(article, page) -> None:
         details["open"] = ""
     for image in article.select("img[loading]"):
         del image["loading"]
+    for formula in article.select("[data-speech]"):  # instead of its MathML
+        formula["role"], formula["aria-label"] = "img", formula["data-speech"]
     for quiz in article.select("ol.quiz"):
         answer(quiz, page)
 

@@ -70,6 +70,8 @@ def test_it_says_what_is_what(book):
         article = BeautifulSoup(page, "html.parser").select_one("article")
         pictures = {" ".join(image["alt"].split()) for image in article.select("img")}
         assert pictures <= said, name
+        formulas = {formula["data-speech"] for formula in article.select(".math")}
+        assert formulas <= said, name
 
 
 def test_its_outline_has_all_parts_and_chapters(book):
