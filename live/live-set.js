@@ -6,8 +6,31 @@ const place = document.querySelector(".live-set");
 const notebook = place.dataset.notebook;
 const file = notebook.split("/").pop();
 const kept = `answers of ${file}`;
-const answers = new Map(cells.filter(({element}) => element.matches(".live-answer"))
-  .map((cell) => [cell.element.id.replace("cell-", ""), cell]));
+
+// A field for an answer in words, which is to a notebook what a cell with code is.
+class Written {
+  constructor(element) {
+    this.element = element;
+    this.original = element.textContent;
+    this.field = make("textarea", {className: "live-written", rows: 8,
+      placeholder: "Your answer, in Markdown"});
+    this.field.setAttribute("aria-label", "Your answer in words");
+    this.field.addEventListener("input", () => this.write(this.field.value));
+    element.after(this.field);
+    element.hidden = true;
+  }
+  get text() { return this.field.value || this.original; }
+  edit() {}
+  write(text) {
+    if (this.field.value !== text) this.field.value = text;
+    this.field.dispatchEvent(new Event("live-write", {bubbles: true}));
+  }
+  reset() { this.write(""); }
+}
+
+const words = [...document.querySelectorAll("p.live-written")].map((e) => new Written(e));
+const answers = new Map([...cells.filter(({element}) => element.matches(".live-answer")), ...words]
+  .map((answer) => [answer.element.id.replace("cell-", ""), answer]));
 const status = make("span", {role: "status"});
 
 const keep = () => {
@@ -52,7 +75,7 @@ const download = async () => {
 
 const startAnew = () => {
   if (!confirm("Delete all that you have written on this page?")) return;
-  for (const cell of cells) cell.reset();
+  for (const one of [...cells, ...words]) one.reset();
   status.textContent = "All holes are as they were.";
 };
 

@@ -11,11 +11,13 @@ import zlib
 from importlib.metadata import distribution
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
 
 ROOT = Path(__file__).parents[1]
 LIVE = ROOT / "live"
 SETS = "exercises/"
+WRITE_HERE = "YOUR ANSWER HERE"  # nbgrader's words in the place of a written answer
 
 
 def wheel():
@@ -51,6 +53,12 @@ def mark_sets(app, doctree):
             kinds = {"answer": "solution", "check": "grade", "locked": "locked"}
             cell["classes"] += [f"live-{kind}" for kind in kinds if about[kinds[kind]]]
             cell["classes"].append("tag_run-here")
+    notebook = nbformat.read(app.env.doc2path(app.env.docname), as_version=4)
+    written = [c.metadata.nbgrader for c in notebook.cells if c.source == WRITE_HERE]
+    places = [p for p in doctree.findall(nodes.paragraph) if p.astext() == WRITE_HERE]
+    for about, place in zip(written, places, strict=True):
+        place["ids"].append(f"cell-{about.grade_id}")
+        place["classes"].append("live-written")
 
 
 def load_scripts(app, page, template, context, doctree):

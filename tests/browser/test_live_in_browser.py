@@ -345,3 +345,35 @@ def test_starting_anew_asks_and_forgets(problem_set):
     assert "YOUR CODE HERE" in editor.input_value()
     page.reload(wait_until="load")
     assert "YOUR CODE HERE" in editor.input_value()
+
+
+def test_an_answer_in_words_has_a_field(open_page, axe, tmp_path):
+    page = open_page("exercises/ps4/ps4_alternatives.html")
+    field = page.get_by_label("Your answer in words")
+    assert field.count() == 1 and not page.get_by_text("YOUR ANSWER HERE").is_visible()
+    within = {"include": [["textarea.live-written"]]}
+    assert violations(page, axe, {}, within) == []
+    words = "Because *none* of the images\n\nis alone: $\\mu_B$ tells.\n"
+    for written in (words, ""):
+        field.fill(written)
+        page.reload(wait_until="load")
+        assert field.input_value() == written
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the notebook").click()
+        path = tmp_path / "ps4_alternatives.ipynb"
+        download.value.save_as(path)
+        released = book.ROOT / "exercises/ps4/ps4_alternatives.ipynb"
+        got, given = (
+            json.loads(p.read_text(encoding="utf-8")) for p in (path, released)
+        )
+        for mine, theirs in zip(got["cells"], given["cells"], strict=True):
+            if mine["metadata"].get("nbgrader", {}).get("grade_id") == "why":
+                assert "".join(mine["source"]) == (written or "YOUR ANSWER HERE")
+                theirs["source"] = mine["source"]
+        assert got == given
+        nbformat.validate(nbformat.from_dict(got))
+    field.fill(words)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Start anew").click()
+    assert field.input_value() == ""
+    assert not page.faults and not page.outside
