@@ -134,9 +134,9 @@ def for_paper(article, page) -> None:
         details["open"] = ""
     for image in article.select("img[loading]"):
         del image["loading"]
-    for formula in article.select("[data-speech]"):  # words instead of its MathML
-        formula["role"], formula["aria-label"] = "img", formula["data-speech"]
-        formula.append("\u2060")  # Chromium forgets an image in a line without a letter
+    for formula in article.select("[data-speech] > mjx-container"):
+        formula["role"], formula["aria-label"] = "img", formula.parent["data-speech"]
+        formula.append("\u2060")  # Chromium drops what it thinks empty: a letter
     for quiz in article.select("ol.quiz"):
         answer(quiz, page)
 
