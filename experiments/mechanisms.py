@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, layer_norm
 
 from experiments.data import Data, digits
-from experiments.training import batches, descend
+from experiments.training import batches, cross_entropies, descend
 
 
 @dataclass
@@ -84,6 +84,9 @@ def standardise(
         Added to the variance.
     """
     parts = z if group is None else z.unflatten(1, (-1, group))
+    if reference is None:  # one call instead of six: layer norm, across examples
+        rows = parts.mT
+        return layer_norm(rows, rows.shape[-1:], eps=eps).mT.reshape(z.shape)
     centred = parts - parts[..., :reference, :].mean(dim=-2, keepdim=True)
     var = centred[..., :reference, :].square().mean(dim=-2, keepdim=True)
     return (centred * torch.rsqrt(var + eps)).reshape(z.shape)
@@ -193,8 +196,7 @@ def train_many(
             yield x, torch.stack(labels).repeat(len(rates), 1)
 
     def loss(x, y):
-        output = network(x, runs, **options)
-        return cross_entropy(output.transpose(1, 2), y, reduction="none").mean(1)
+        return cross_entropies(network(x, runs, **options), y).mean(1)
 
     def adjust(grads):
         if watch is not None:
@@ -288,8 +290,7 @@ def trajectory(
             yield torch.stack(x).double(), torch.stack(y)
 
     def loss(x, y):
-        logits = network(x, runs, eps=1e-30)
-        return cross_entropy(logits.transpose(1, 2), y, reduction="none").mean(1)
+        return cross_entropies(network(x, runs, eps=1e-30), y).mean(1)
 
     def adjust(grads):
         own = rate(len(norms) - 1) if callable(rate) else rate

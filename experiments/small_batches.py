@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from scipy.special import gammaln, k0e
 from torch import nn
-from torch.nn.functional import batch_norm, cross_entropy
+from torch.nn.functional import batch_norm, unfold
 
 from experiments.data import Data
 from experiments.models import cnn
-from experiments.training import batches, descend
+from experiments.training import batches, cross_entropies, descend
 
 CHANNELS = (8, 16, 16, 16)  # maps of 8×8, 4×4, 2×2 and 1×1 positions
 
@@ -83,20 +83,24 @@ class SmallBatchNorm2d(nn.BatchNorm2d):
         apart = apart.reshape(part, parts * channels, *positions)
         # With momentum 1 the buffers end up holding the statistics of this batch.
         mean, var = x.new_zeros(parts * channels), x.new_zeros(parts * channels)
-        x_hat = batch_norm(apart, mean, var, training=True, momentum=1.0, eps=self.eps)
-        mean, var = mean.view(parts, channels), var.view(parts, channels)
-        if corrected:
+        gamma, beta = self.weight.repeat(parts), self.bias.repeat(parts)
+        options = {"training": True, "momentum": 1.0, "eps": self.eps}
+        if not corrected:
+            y = batch_norm(apart, mean, var, gamma, beta, **options)
+        else:
+            x_hat = batch_norm(apart, mean, var, **options)
             count = part * np.prod(positions)
             sd = (var * (count - 1) / count + self.eps).sqrt()
-            sd_running = (self.running_var + self.eps).sqrt()
+            sd_running = (self.running_var + self.eps).sqrt().repeat(parts)
             r = (sd / sd_running).clamp(1 / self.r_max, self.r_max)
-            d = ((mean - self.running_mean) / sd_running).clamp(-self.d_max, self.d_max)
-            x_hat = x_hat * r.view(1, -1, 1, 1) + d.view(1, -1, 1, 1)
-        self.running_mean.lerp_(mean.mean(0), self.momentum)
-        self.running_var.lerp_(var.mean(0), self.momentum)
-        x_hat = x_hat.view(part, parts, channels, *positions).transpose(0, 1)
-        x_hat = x_hat.reshape(x.shape)
-        return x_hat * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+            d = (mean - self.running_mean.repeat(parts)) / sd_running
+            d = d.clamp(-self.d_max, self.d_max)
+            scale, shift = gamma * r, gamma * d + beta
+            y = torch.addcmul(shift.view(-1, 1, 1), x_hat, scale.view(-1, 1, 1))
+        self.running_mean.lerp_(mean.view(parts, channels).mean(0), self.momentum)
+        self.running_var.lerp_(var.view(parts, channels).mean(0), self.momentum)
+        y = y.view(part, parts, channels, *positions).transpose(0, 1)
+        return y.reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,37 @@ def norms(model: nn.Module) -> list[SmallBatchNorm2d]:
     return [m for m in model.modules() if isinstance(m, SmallBatchNorm2d)]
 
 
+class Patches(nn.Conv2d):
+    """3×3 convolutions of one channel each, as products with their patches.
+
+    Grouped convolutions compute the same, of so few channels several times slower.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Take (N, copies, H, W) to (N, copies · outputs, H, W)."""
+        examples, copies, *positions = x.shape
+        patches = unfold(x, 3, padding=1).view(examples, copies, 9, -1)
+        y = self.weight.view(copies, -1, 9) @ patches
+        return y.view(examples, -1, *positions)
+
+
+class Linears(nn.Module):
+    """Linear layers side by side: (N, copies · inputs, 1, 1) to (N, copies, outputs)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        # Grouped convolutions of one pixel would go through the groups one by one.
+        weights, biases = zip(*((m.weight, m.bias) for m in layers), strict=True)
+        self.weight = nn.Parameter(torch.stack(weights).detach())
+        self.bias = nn.Parameter(torch.stack(biases).detach())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Give each copy its own features."""
+        copies, _, inputs = self.weight.shape
+        x = x.view(-1, copies, inputs)
+        return torch.einsum("nci,coi->nco", x, self.weight) + self.bias
+
+
 def side_by_side(models: Sequence[nn.Sequential], method: Method) -> nn.Sequential:
     """Return one network that computes what several of `cnn` do.
 
@@ -157,21 +192,14 @@ def side_by_side(models: Sequence[nn.Sequential], method: Method) -> nn.Sequenti
     for k, same in enumerate(zip(*models, strict=True)):
         if isinstance(same[0], nn.Conv2d):
             one = same[0]
-            conv = nn.Conv2d(
+            conv = (Patches if one.in_channels == 1 else nn.Conv2d)(
                 copies * one.in_channels, copies * one.out_channels, 3,
                 stride=one.stride, padding=1, bias=False, groups=copies,
             )  # fmt: skip
             conv.weight.data = torch.cat([m.weight.data for m in same])
             layers.append(conv)
         elif isinstance(same[0], nn.Linear):
-            linear = nn.Conv2d(
-                copies * same[0].in_features, copies * same[0].out_features, 1,
-                groups=copies,
-            )  # fmt: skip
-            weight = torch.cat([m.weight.data for m in same])
-            linear.weight.data = weight[:, :, None, None]
-            linear.bias.data = torch.cat([m.bias.data for m in same])
-            layers += [linear, nn.Flatten(), nn.Unflatten(1, (copies, -1))]
+            layers.append(Linears(same))
         elif isinstance(same[0], nn.BatchNorm2d):
             width = copies * same[0].num_features
             layers.append(method.layer(width, last=k == final))
@@ -290,7 +318,7 @@ def train_side_by_side(
             yield x, torch.stack(ys, 1).repeat(1, len(rates))
 
     def loss(x, y):
-        return cross_entropy(model(x).transpose(1, 2), y, reduction="none").mean(0)
+        return cross_entropies(model(x), y).mean(0)
 
     rate = torch.tensor(rates).repeat_interleave(len(seeds))
     losses = descend(list(model.parameters()), loss, parts(), rate)
