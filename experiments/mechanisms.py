@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, layer_norm
+from torch.nn.functional import batch_norm, cross_entropy
 
 from experiments.data import Data, digits
 from experiments.training import batches, cross_entropies, descend
@@ -84,9 +84,10 @@ def standardise(
         Added to the variance.
     """
     parts = z if group is None else z.unflatten(1, (-1, group))
-    if reference is None:  # one call instead of six: layer norm, across examples
-        rows = parts.mT
-        return layer_norm(rows, rows.shape[-1:], eps=eps).mT.reshape(z.shape)
+    if reference is None:  # one call instead of six
+        rows = parts.movedim(-2, 0)
+        y = batch_norm(rows.flatten(1), None, None, training=True, eps=eps)
+        return y.view(rows.shape).movedim(0, -2).reshape(z.shape)
     centred = parts - parts[..., :reference, :].mean(dim=-2, keepdim=True)
     var = centred[..., :reference, :].square().mean(dim=-2, keepdim=True)
     return (centred * torch.rsqrt(var + eps)).reshape(z.shape)

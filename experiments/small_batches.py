@@ -155,7 +155,7 @@ class Patches(nn.Conv2d):
 
 
 class Linears(nn.Module):
-    """Linear layers side by side: (N, copies · inputs, 1, 1) to (N, copies, outputs)."""
+    """Linear layers: (N, copies · inputs, 1, 1) to (N, copies, outputs)."""
 
     def __init__(self, layers: Sequence[nn.Linear]):
         super().__init__()
