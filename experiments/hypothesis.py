@@ -223,10 +223,10 @@ def layer_shifts(
         Learning rate of the step.
     """
     now = {name: p.detach() for name, p in model.named_parameters()}
-    later = step(model, u, labels, rate)
     places = [k for k, layer in enumerate(model) if isinstance(layer, nn.Linear)]
     names = [f"{k}.weight" for k in places]
-    loss, g = _gradients(model, now, u, labels, names)
+    loss, g = _gradients(model, now, u, labels, list(now))
+    later = {name: p - rate * g[name] for name, p in now.items()}
     shifts = []
     for place, name in zip(places[1:], names[1:], strict=True):
         below = {other for other in now if int(other.split(".")[0]) < place}

@@ -97,8 +97,9 @@ def train(
         gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
             for p, v, gradient in zip(parameters, velocities, gradients, strict=True):
-                v.mul_(momentum).add_(gradient).add_(p, alpha=decay)
-                p.sub_(v, alpha=rate)
+                if momentum or decay:
+                    gradient = v.mul_(momentum).add_(gradient).add_(p, alpha=decay)
+                p.sub_(gradient, alpha=rate)
         history.loss.append(loss.item())
         if step % every == 0:
             look(step)
