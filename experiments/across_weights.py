@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import batch_norm, cross_entropy, group_norm, layer_norm
+from torch.nn.functional import batch_norm, group_norm, layer_norm
 
 from experiments.data import Data
-from experiments.training import descend
+from experiments.training import cross_entropies, descend
 
 WIDTHS = (64, 48, 48, 48, 48, 10)
 METHODS = (
@@ -260,8 +260,7 @@ def fit(
             yield data.x[index], data.y[index]
 
     def loss(x, y):
-        scores = nets(x, training=True)
-        return cross_entropy(scores.mT, y, reduction="none").mean(1)
+        return cross_entropies(nets(x, training=True), y).mean(1)
 
     return descend(nets.parameters, loss, examples(), nets.rate), seen
 
