@@ -163,12 +163,12 @@ def descend(
     for p in parameters:
         p.requires_grad_()
 
+    rows = {len(p) for p in parameters}
+
     def spread(rates):
         """Give each parameter the rates of its rows."""
-        return [
-            rates.repeat_interleave(len(p) // len(rates)).view(-1, *[1] * (p.ndim - 1))
-            for p in parameters
-        ]
+        each = {n: rates.repeat_interleave(n // len(rates)) for n in rows}
+        return [each[len(p)].view(-1, *[1] * (p.ndim - 1)) for p in parameters]
 
     own = None if callable(rate) else spread(rate)
     for step, (x, y) in enumerate(examples):
