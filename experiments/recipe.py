@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from experiments.data import Data
 from experiments.models import cnn, mlp
-from experiments.side_by_side import train_many
+from experiments.side_by_side import Runs, train_many
 from experiments.train_is_not_eval import norm_layers
 
 FEW = 8
@@ -264,6 +264,38 @@ def add_bias(model: nn.Sequential) -> nn.Sequential:
     return model
 
 
+def one_setting(
+    data: Data,
+    norm: Callable[[int], nn.Module] | None,
+    *,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    steps: int = 150,
+) -> Runs:
+    """Train networks of two hidden layers of 64 units, at several rates and seeds.
+
+    Parameters
+    ----------
+    data : Data
+        The digits.
+    norm : callable, optional
+        The normalisation of a layer, as for `mlp`.
+    rates, seeds : sequence
+        What to try.
+    steps : int
+        Of plain gradient descent, with batches of 64.
+    """
+    return train_many(
+        lambda: mlp((64, 64, 64, 10), norm=norm),
+        [data] * len(seeds),
+        rates=rates,
+        seeds=seeds,
+        steps=steps,
+        batch=64,
+        momentum=0.0,
+    )
+
+
 def sweep(
     data: Data,
     norm: Callable[[float], Callable[[int], nn.Module] | None],
@@ -283,24 +315,16 @@ def sweep(
         The digits.
     norm : callable
         ``norm(value)`` makes the normalisation of a layer, as for `mlp`.
-    values, rates, seeds : sequence
+    values : sequence
         What to try.
-    steps : int
-        Of plain gradient descent, with batches of 64, of two hidden layers of 64 units.
+    rates, seeds, steps
+        As for `one_setting`.
     """
-    rows = []
-    for value in values:
-        runs = train_many(
-            lambda value=value: mlp((64, 64, 64, 10), norm=norm(value)),
-            [data] * len(seeds),
-            rates=rates,
-            seeds=seeds,
-            steps=steps,
-            batch=64,
-            momentum=0.0,
-        )
-        rows.append(100 - runs.accuracy)
-    return np.array(rows)
+    runs = [
+        one_setting(data, norm(value), rates=rates, seeds=seeds, steps=steps)
+        for value in values
+    ]
+    return np.array([100 - run.accuracy for run in runs])
 
 
 def with_gamma(value: float) -> Callable[[int], nn.Module]:
