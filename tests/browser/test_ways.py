@@ -37,6 +37,12 @@ def test_search_for_what_is_not_there(reader):
     reader.get_by_text("did not match any documents").wait_for()
 
 
+def test_a_word_that_every_object_has_is_a_word(reader):
+    reader.goto("search.html?q=constructor")
+    assert reader.evaluate("new URL(location).searchParams.get('q')") == "constructor"
+    assert not reader.faults
+
+
 def test_the_glossary_says_where_terms_are_used(reader):
     reader.goto("chapters/glossary.html")
     entry = reader.locator("#term-roofline ~ dd").first
