@@ -133,7 +133,8 @@ def test_no_process_and_no_file_is_left(tmp_path, monkeypatch):
 def _works(process) -> bool:
     """Whether it is a worker: one below the process that starts them."""
     try:
-        return process.parent().ppid() == os.getpid()
+        below = process.parent().ppid() == os.getpid()
+        return below and "multiprocessing.forkserver" in " ".join(process.cmdline())
     except (psutil.NoSuchProcess, AttributeError):
         return False
 

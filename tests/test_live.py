@@ -224,7 +224,9 @@ def test_what_installs_the_course_has_no_place_in_the_page():
 
     page = utils.new_document("a set")
     page += [cell("install"), cell("train")]
-    app = SimpleNamespace(env=SimpleNamespace(docname="exercises/ps1/ps1_forward"))
+    env = SimpleNamespace(docname="exercises/ps1/ps1_forward")
+    env.doc2path = lambda name: ROOT / f"{name}.ipynb"
+    app = SimpleNamespace(env=env)
     mark_sets(app, page)
     (left,) = page.children
     assert left["ids"] == ["cell-train"] and "tag_run-here" in left["classes"]
