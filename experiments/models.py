@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-import torch
 from torch import nn
-from torch.nn.functional import unfold
 
 Norm = Callable[[int], nn.Module]
 
@@ -75,19 +73,3 @@ def cnn(
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)
     )
-
-
-class Patches(nn.Conv2d):
-    """3×3 convolutions of one channel each, as products with their patches.
-
-    They compute what `torch.nn.Conv2d` does with one group for each channel (padding 1,
-    stride 1), which for networks side by side takes several times as long.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Take (N, groups, H, W) to (N, groups · outputs, H, W)."""
-        examples, groups, *positions = x.shape
-        patches = unfold(x, 3, padding=1).view(examples, groups, 9, -1)
-        y = self.weight.view(groups, -1, 9) @ patches
-        y = y.view(examples, -1, *positions)
-        return y if self.bias is None else y + self.bias.view(-1, 1, 1)

@@ -9,7 +9,7 @@ from torch import nn
 
 import bnlib
 from experiments.data import Data, digits
-from experiments.models import Norm, Patches, cnn
+from experiments.models import Norm, cnn
 from experiments.side_by_side import Runs, train_many
 
 
@@ -210,16 +210,8 @@ def compare(
     channels, classes
         Of the network.
     """
-
-    def network():
-        model = cnn(channels, norm=norm, classes=classes)
-        first = Patches(1, channels[0], 3, padding=1, bias=norm is None)
-        first.load_state_dict(model[0].state_dict())
-        model[0] = first
-        return model
-
     return train_many(
-        network,
+        lambda: cnn(channels, norm=norm, classes=classes),
         [task(seed) for seed in seeds],
         rates=rates,
         seeds=seeds,

@@ -288,9 +288,8 @@ def test_small_batches_hurt_only_inside_the_recurrence(rows):
         scores[norm] = [
             accuracy(net, rows.x_test, rows.y_test) for net, _ in runs.values()
         ]
-    # Layer norm's lead differs from seed to seed; that at the input is always large.
-    assert np.mean(scores["step"]) + 5 < np.mean(scores["layer"])
-    assert max(scores["step"]) + 5 < min(scores["input"])
+    assert max(scores["step"]) < min(scores["layer"])
+    assert max(scores["step"]) < min(scores["input"])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
