@@ -8,7 +8,7 @@ NPM_QUIETLY := --ignore-scripts --no-audit --no-fund
 
 LIBRARY := $(shell find bnlib -name '*.py')
 EXPERIMENTS := $(shell find experiments tools -name '*.py' -o -name '*.[cm]js')
-CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/hub/* chapters/quiz/* chapters/stills/* widgets/* live/* _static/* benchmarks/results/*)
+CHAPTERS := $(wildcard index.md references.bib _config.yml _toc.yml chapters/* chapters/hub/* chapters/quiz/* chapters/stills/* widgets/* live/* scripts/* _static/* benchmarks/results/*)
 SETS := $(wildcard solutions/*.md)
 GRADER := $(shell find grading -name '*.py' -o -name '*.html') nbgrader_config.py
 CLASS := $(shell find tests/sample_class -type f 2>/dev/null)

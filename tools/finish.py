@@ -66,7 +66,6 @@ SEARCH = (
     r'<script src="[^"]*(?:search|searchtools|language_data|searchindex)\.js[^"]*">'
     "</script>"
 )
-TABS = r'<script [^>]*src="[^"]*design-tabs\.js[^"]*"></script>'
 
 
 def unfolds(node):
@@ -170,8 +169,6 @@ def mend(html, page):
     """Return a page without the theme's faults."""
     if page != "search":
         html = re.sub(SEARCH, "", html)
-    if "sd-tab-set" not in html:
-        html = re.sub(TABS, "", html)
     for fault, instead in MENDED:
         html = re.sub(fault, instead, html)
     return html

@@ -5,26 +5,41 @@ Where ``pyproject.toml`` says at which address the book is published, pages say 
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from myst_nb.ext.glue.utils import PendingGlueReference
 
 from bnlib.check import book_address
 
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+SCRIPT = ROOT / "_build" / "scripts" / "course.js"
+
 
 def drop_unused(app, page, template, context, doctree):
-    """Leave out what we do not use: sphinx-thebe and togglebutton.
+    """Leave out what a page does not use: sphinx-thebe, togglebutton, tabs.
 
-    The one declares a name twice; the other unfolds what unfolds by itself.
+    The first declares a name twice; the second unfolds what unfolds by itself.
     """
+    unused = "thebe|toggle"
+    if "sd-tab-set" not in context.get("body", ""):
+        unused += "|design-tabs"
     for kind in ("script_files", "css_files"):
         context[kind] = [
             file
             for file in context.get(kind, [])
-            if not re.search(
-                "thebe|toggle", f"{file} {getattr(file, 'attributes', '')}", re.I
-            )
+            if not re.search(unused, f"{file} {getattr(file, 'attributes', '')}", re.I)
         ]
+
+
+def join_scripts(app, config):
+    """Make the scripts of all pages one file: each file is a request."""
+    SCRIPT.parent.mkdir(parents=True, exist_ok=True)
+    parts = [path.read_text("utf-8") for path in sorted(SCRIPTS.glob("*.js"))]
+    SCRIPT.write_text("{\n" + "\n".join(parts) + "}\n", "utf-8")
+    config.html_static_path.append(str(SCRIPT.parent))
+    app.add_js_file(SCRIPT.name, loading_method="defer")
 
 
 def note_borrowing(app, doctree):
@@ -40,7 +55,7 @@ def write_borrowing_again(app, env):
 
 
 def offer_notes(app, page, template, context, doctree):
-    """End a page with a button that `_static/annotate.js` listens to."""
+    """End a page with a button that `scripts/annotate.js` listens to."""
     if doctree is not None:
         context["body"] += (
             '<p class="annotate"><button type="button">Annotate</button> Notes of your '
@@ -97,6 +112,7 @@ def setup(app):
     lead_back(app, urlsplit(address).path or "/")
     if address:
         publish(app, address)
+    app.connect("config-inited", join_scripts)
     app.connect("doctree-read", note_borrowing)
     app.connect("env-updated", write_borrowing_again)
     app.connect("html-page-context", drop_unused, priority=900)

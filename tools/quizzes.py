@@ -1,7 +1,7 @@
 """Quizzes as plain HTML: by mouse, finger or keyboard, read aloud, in any theme.
 
 A chapter shows its quiz with jupyterquiz, which works wherever its notebook runs. In
-the book the same questions are buttons and inputs that ``_static/quiz.js`` answers.
+the book the same questions are buttons and inputs that ``scripts/quiz.js`` answers.
 """
 
 import json

@@ -41,7 +41,7 @@ def test_a_page_is_light(reader, loaded, path):
     assert path in "".join(loaded)
     most = sorted(loaded.items(), key=lambda item: -item[1])[:5]
     assert sum(loaded.values()) <= 700_000, most
-    assert len(loaded) <= 45, sorted(loaded)  # five widgets and nine fonts: forward
+    assert len(loaded) <= 40, sorted(loaded)
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])

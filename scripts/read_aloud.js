@@ -38,11 +38,8 @@ const sentences = (text) => {
 };
 
 // Places where reading was stopped: how the passage begins, for each section.
-const places = () => {
-  try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; }
-};
 const keep = (id, text) => {
-  const all = places();
+  const all = kept(KEY);
   if (text) all[id] = text.slice(0, 80);
   else delete all[id];
   localStorage.setItem(KEY, JSON.stringify(all));
@@ -61,15 +58,14 @@ const show = (element) => {
   }
 };
 
-const label = (button, on) => {
-  button.setAttribute("aria-label", `${on ? "Stop reading" : "Listen"}: ${button.dataset.section}`);
-  button.setAttribute("aria-pressed", on);
+const name = (button, on) => {
+  label(button, on ? "Stop reading" : "Listen", on);
   button.title = on ? "Stop; the place is kept" : "Listen to this section";
 };
 
 const stop = () => {
   if (!reading) return;
-  label(reading.button, false);
+  name(reading.button, false);
   reading = null;
   speechSynthesis.cancel();
   show();
@@ -102,28 +98,18 @@ const start = (section, button) => {
   stop();
   const found = [...section.children].flatMap(passages);
   const id = `${location.pathname}#${section.id}`;
-  const place = places()[id];
+  const place = kept(KEY)[id];
   const next = found.findIndex(({text}) => place && text.startsWith(place));
   reading = {id, button, passages: found, next: Math.max(next, 0)};
-  label(button, true);
+  name(button, true);
   read(reading);
 };
 
 const offer = () => {
   if (!voice() || document.querySelector(".listen")) return;
-  for (const heading of document.querySelectorAll("main section > section > h2")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "listen";
-    button.dataset.section = heading.textContent.replace(/#$/, "");
-    label(button, false);
-    button.addEventListener("click", () => {
-      const mine = reading?.button === button;
-      if (mine) stop();
-      else start(heading.parentElement, button);
-    });
-    heading.after(button);
-  }
+  for (const heading of headings())
+    name(sectionButton(heading, "listen", (section, button) =>
+      reading?.button === button ? stop() : start(section, button)), false);
 };
 
 if (globalThis.speechSynthesis) {
