@@ -8,6 +8,7 @@ import psutil
 import pytest
 from sandboxes import SANDBOXES, needs
 
+from bnlib.check import forward
 from grading.isolation.inside.wire import (
     MAX_BYTES,
     MAX_TEXT,
@@ -324,6 +325,27 @@ def test_functions_and_iterators_of_ours_can_be_used_there(student):
         assert calls.name("total")(iter(range(1000))) == 499500
         assert calls.name("total")(iter([1, 2.5, np.float32(0.5), np.array(1)])) == 5
         assert calls.name("total")(iter([])) == 0
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_memory_that_grows_is_told_from_memory_in_use(sandbox, warm):
+    [rows] = forward.welford.cases(np.random.default_rng(0))[-1].arguments
+    many = [*rows] * 4  # as that exercise gives them
+    kept = "def {0}(rows): return len([row.astype('{0}') for row in rows])\n"
+    source = "import numpy as np\ndef right(rows):\n    n, mean = 0, 0.0\n"
+    source += "    for row in rows:\n        n += 1\n        delta = row - mean\n"
+    source += "        mean = mean + delta / n\n    return mean\n"
+    student = Student(sandbox, ("numpy",), Limits())
+    student.run("cell", source + kept.format("float64") + kept.format("float32"))
+    took = {}
+    for name in ["right"] * warm + ["right", "float32", "float64"]:
+        with student.calls() as calls:
+            peak = calls.name(name).measure_memory(iter(many))[1]
+            took[name] = peak / (4 * rows.nbytes)
+    student.close()
+    # A quarter is too much: these are far from it on both sides.
+    assert took["right"] < 1 / 8 and took["float32"] > 3 / 8, took
+    assert took["float64"] > 3 / 4, took
 
 
 def test_every_test_has_its_own_copy(student):

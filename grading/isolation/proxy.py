@@ -21,8 +21,8 @@ from grading.text import clean
 BATCH_BYTES = 1 << 18  # of what an iterator of ours gives at a time
 BATCH_VALUES = 64
 MAX_RECEIVED = 64 << 20  # bytes that one test cell takes in
-SAMPLE = 1 << 19  # bytes of these between two looks at the memory in use
-SETTLING = 2 << 20  # bytes that a process may need to get going
+SAMPLE = 1 << 20  # bytes of these between two looks at the memory in use
+SETTLING = 2 << 20  # bytes that a process needs to get going, and for fragments
 
 
 class Object:
@@ -102,9 +102,7 @@ class Calls:
         self._samples, self._served = [self._session.memory()], 0
         try:
             result = call()
-            first, *_, last = [*self._samples, self._samples[-1]]
-            middle = self._samples[len(self._samples) // 2]
-            return result, max(2 * (last - middle), last - first - SETTLING)
+            return result, max(self._samples) - self._samples[0] - SETTLING
         finally:
             self._samples = None
 

@@ -32,24 +32,32 @@ class Rows:
 
 
 LONG = 1000  # rows; from here on memory is measured
+TIMES = 4  # times that they come, where it is measured from outside
 
 
 def _run_welford(learner, rows):
     """Call the learner's function; raise MemoryError if it keeps copies of the rows."""
-    # A learner in another process keeps copies in any case, and is measured from here.
-    remote = hasattr(learner, "measure_memory")
-    given = iter(rows) if remote else Rows(rows)
-    if len(rows) < LONG:
-        return learner(given)
-    if remote:
-        result, peak = learner.measure_memory(given)
-    else:
-        result, peak = _peak(lambda: learner(given))
-    if peak > rows.nbytes / 4:  # n, mean and m2 take a few rows, not hundreds
+    if not hasattr(learner, "measure_memory"):
+        if len(rows) < LONG:
+            return learner(Rows(rows))
+        result, peak = _peak(lambda: learner(Rows(rows)))
+        _judge_memory(peak, rows, times=1)
+        return result
+    # A learner in another process keeps copies in any case, and is measured from here:
+    # roughly, so that it takes many rows to tell what grows with them.
+    if len(rows) >= LONG:
+        again = (row for _ in range(TIMES) for row in rows)
+        _, peak = learner.measure_memory(again)
+        _judge_memory(peak, rows, times=TIMES)
+    return learner(iter(rows))
+
+
+def _judge_memory(peak, rows, times):
+    """Raise MemoryError if too much was in use while the rows came `times` times."""
+    if peak > times * rows.nbytes / 4:  # n, mean and m2 take a few rows, not hundreds
         raise MemoryError(
             f"{peak // 1024} KiB are in use at once, for rows of {rows[0].nbytes} bytes"
         )
-    return result
 
 
 def _peak(call):
