@@ -59,12 +59,7 @@ def reader(chromium, address):
         "console",
         lambda m: m.type in ("error", "warning") and page.faults.append(m.text),
     )
-    page.on(
-        "requestfailed",  # who goes on to the next page waits for nothing of this one
-        lambda r: (
-            r.failure == "net::ERR_ABORTED" or page.faults.append(f"failed: {r.url}")
-        ),
-    )
+    page.on("requestfailed", lambda r: page.faults.append(f"failed: {r.url}"))
     context.route(
         lambda url: not url.startswith((address, "data:", "blob:")),
         lambda route: (page.outside.append(route.request.url), route.abort()),
