@@ -296,14 +296,12 @@ def training(
             model = DistributedDataParallel(
                 network(seed, synced=synced), broadcast_buffers=broadcast
             )
-            optimiser = torch.optim.SGD(model.parameters(), rate)
             first = None
             for part in order(len(x[rank]), batch, steps, seed):
-                optimiser.zero_grad()
                 cross_entropy(model(x[rank][part]), y[rank][part]).backward()
                 if first is None:
                     first = flat_gradient(model)
-                optimiser.step()
+                descend(model, rate)
             state = model.module.state_dict()
             results[synced, broadcast, seed] = {"state": state, "gradient": first}
     return results
@@ -314,18 +312,27 @@ def together(
 ) -> dict:
     """Train on the same examples as `training`, in this process, in whole batches."""
     model = network(seed)
-    optimiser = torch.optim.SGD(model.parameters(), rate)
     parts = [order(len(each), batch, steps, seed) for each in x]
     first = None
     for both in zip(*parts, strict=True):
         here = torch.cat([each[part] for each, part in zip(x, both, strict=True)])
         labels = torch.cat([each[part] for each, part in zip(y, both, strict=True)])
-        optimiser.zero_grad()
         cross_entropy(model(here), labels).backward()
         if first is None:
             first = flat_gradient(model)
-        optimiser.step()
+        descend(model, rate)
     return {"state": model.state_dict(), "gradient": first}
+
+
+@torch.no_grad()
+def descend(model: nn.Module, rate: float) -> None:
+    """Take a step of gradient descent, and forget the gradients.
+
+    As torch.optim.SGD does, whose import takes seconds, in each process.
+    """
+    for p in model.parameters():
+        p.sub_(p.grad, alpha=rate)
+        p.grad = None
 
 
 def order(count: int, batch: int, steps: int, seed: int) -> list[Tensor]:

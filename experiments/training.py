@@ -162,16 +162,25 @@ def descend(
     history = []
     for p in parameters:
         p.requires_grad_()
+
+    rows = {len(p) for p in parameters}
+
+    def spread(rates):
+        """Give each parameter the rates of its rows."""
+        each = {n: rates.repeat_interleave(n // len(rates)) for n in rows}
+        return [each[len(p)].view(-1, *[1] * (p.ndim - 1)) for p in parameters]
+
+    own = None if callable(rate) else spread(rate)
     for step, (x, y) in enumerate(examples):
         each = loss(x, y)
         gradients = torch.autograd.grad(each.sum(), parameters)
-        rates = rate(step) if callable(rate) else rate
+        if callable(rate):
+            own = spread(rate(step))
         with torch.no_grad():
             if adjust is not None:
                 gradients = adjust(gradients)
-            for p, gradient in zip(parameters, gradients, strict=True):
-                own = rates.repeat_interleave(len(p) // len(rates))
-                p -= own.view(-1, *(1 for _ in p.shape[1:])) * gradient
+            for p, r, gradient in zip(parameters, own, gradients, strict=True):
+                p -= r * gradient
         history.append(each.detach())
     return torch.stack(history)
 

@@ -21,7 +21,7 @@ from grading.text import clean
 BATCH_BYTES = 1 << 18  # of what an iterator of ours gives at a time
 BATCH_VALUES = 64
 MAX_RECEIVED = 64 << 20  # bytes that one test cell takes in
-SAMPLE = 1 << 20  # bytes of these between two looks at the memory in use
+SAMPLE = 1 << 21  # bytes of these between two looks at the memory in use
 SETTLING = 2 << 20  # bytes that a process needs to get going, and for fragments
 
 

@@ -32,7 +32,7 @@ class Rows:
 
 
 LONG = 1000  # rows; from here on memory is measured
-TIMES = 4  # times that they come, where it is measured from outside
+TIMES = 2  # times that they come, where it is measured from outside
 
 
 def _run_welford(learner, rows):
