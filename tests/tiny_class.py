@@ -1,6 +1,7 @@
 """A class that has handed in the tiny problem set, and what became of it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,16 +43,23 @@ def grade(course: Path, *arguments: str, status: int = 0) -> str:
 
 
 def start(course: Path, *arguments: str, stderr=subprocess.STDOUT) -> subprocess.Popen:
-    """Start to grade; the process group is its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "grading", "grade", "ps1", *arguments],
-        cwd=course,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        start_new_session=True,
-    )
+    """Start to grade; the process group is its own, and Ctrl-C is heard.
+
+    (A shell has what it runs in the background ignore Ctrl-C, and that is inherited.)
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "grading", "grade", "ps1", *arguments],
+            cwd=course,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def root(course: Path) -> Path:
