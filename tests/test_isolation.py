@@ -9,6 +9,7 @@ import pytest
 from sandboxes import SANDBOXES, needs
 
 from bnlib.check import forward
+from bnlib.check.forward._welford import TIMES
 from grading.isolation.inside.wire import (
     MAX_BYTES,
     MAX_TEXT,
@@ -330,7 +331,7 @@ def test_functions_and_iterators_of_ours_can_be_used_there(student):
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_memory_that_grows_is_told_from_memory_in_use(sandbox, warm):
     [rows] = forward.welford.cases(np.random.default_rng(0))[-1].arguments
-    many = [*rows] * 2  # as that exercise gives them
+    many = [*rows] * TIMES
     kept = "def {0}(rows): return len([row.astype('{0}') for row in rows])\n"
     source = "import numpy as np\ndef right(rows):\n    n, mean = 0, 0.0\n"
     source += "    for row in rows:\n        n += 1\n        delta = row - mean\n"
@@ -341,7 +342,7 @@ def test_memory_that_grows_is_told_from_memory_in_use(sandbox, warm):
     for name in ["right"] * warm + ["right", "float32", "float64"]:
         with student.calls() as calls:
             peak = calls.name(name).measure_memory(iter(many))[1]
-            took[name] = peak / (2 * rows.nbytes)
+            took[name] = peak / (TIMES * rows.nbytes)
     student.close()
     # A quarter is too much: right answers are far from it, as wrong ones are.
     assert took["right"] < 1 / 16 and took["float32"] > 5 / 16, took

@@ -73,10 +73,8 @@ def test_ticks_are_kept_and_counted(reader):
         ticks.nth(k).click()
     counted = reader.locator(".bd-links .read")
     assert counted.inner_text().strip() == f"2/{count}"
-    reader.evaluate(COME)
-    reader.wait_for_function(
-        SHOWN
-    )  # one still on its way would be a request that fails
+    reader.evaluate(COME)  # one still on its way would be a request that fails
+    reader.wait_for_function(SHOWN)
     reader.goto("chapters/capstone.html")
     assert reader.locator(".tick[aria-pressed=true]").count() == 0
     assert counted.inner_text().strip() == f"2/{count}"
